@@ -1,0 +1,19 @@
+#!/bin/sh
+# Keys of this machine's own for the demo: made at random on the first start, kept in volumes, read by the
+# programs through CF_..._FILE. So the repository holds no secret that could reach production.
+# A value given in the environment (.env) wins and is kept from then on.
+set -eu
+umask 077
+
+random() { head -c 32 /dev/urandom | base64 -w 0; }
+
+# keep FILE GIVEN GENERATED: moved into place whole, so that a file that is there is complete
+keep() {
+    if [ -z "$2" ] && [ -s "$1" ]; then return; fi
+    printf '%s' "${2:-$3}" >"$1.new"
+    mv "$1.new" "$1"
+}
+
+keep /keys/master-keys "${CF_MASTER_KEYS:-}" "demo=$(random)"
+keep /keys/claim-pepper "${CF_CLAIM_PEPPER:-}" "$(random)"
+keep /feed-token/token "${CF_FEED_TOKEN:-}" "$(random)"
