@@ -1,0 +1,78 @@
+"""The four programs of an instance, each a process with a port of its own."""
+
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from customerflow_local.instance import Instance
+from customerflow_local.servers import urls
+from customerflow_local.supervision import Service
+
+MIGRATE = [sys.executable, "-m", "customerflow_command", "migrate"]
+
+
+@dataclass(frozen=True)
+class Program:
+    """What to run and which settings it may see: no program is given another's servers."""
+
+    name: str
+    arguments: tuple[str, ...]
+    settings: tuple[str, ...]
+
+
+PROGRAMS = (
+    Program(
+        "command",
+        ("customerflow_command", "api"),
+        ("CF_MYSQL_URL", "CF_MASTER_KEYS", "CF_CLAIM_PEPPER", "CF_FEED_TOKEN", "CF_RELAY_DOORBELL"),
+    ),
+    Program("relay", ("customerflow_command", "relay"), ("CF_MYSQL_URL", "CF_MASTER_KEYS", "CF_AMQP_URL")),
+    Program(
+        "projector",
+        ("customerflow_projector", "run"),
+        ("CF_AMQP_URL", "CF_REDIS_URL", "CF_FEED_URL", "CF_FEED_TOKEN"),
+    ),
+    Program("query", ("customerflow_query", "api"), ("CF_REDIS_URL",)),
+)
+
+
+def replica_names(name: str, count: int) -> list[str]:
+    """`relay`, `relay-2`, `relay-3`: the first one has the plain name and the well-known port."""
+    return [name, *(f"{name}-{number}" for number in range(2, count + 1))]
+
+
+def port_names(replicas: Mapping[str, int]) -> Iterator[str]:
+    for program in PROGRAMS:
+        for name in replica_names(program.name, replicas.get(program.name, 1)):
+            yield name
+            if program.name == "relay":
+                yield doorbell(name)
+
+
+def doorbell(relay: str) -> str:
+    return f"{relay}-doorbell"
+
+
+def settings(instance: Instance, replicas: Mapping[str, int]) -> dict[str, str]:
+    """Every setting that any of the programs reads; the servers' and the feed's addresses among them."""
+    relays = [doorbell(name) for name in replica_names("relay", replicas.get("relay", 1))]
+    ports = instance.ports
+    return {
+        **urls(instance),
+        "CF_MASTER_KEYS": instance.secrets["master_keys"],
+        "CF_CLAIM_PEPPER": instance.secrets["claim_pepper"],
+        "CF_FEED_TOKEN": instance.secrets["feed_token"],
+        "CF_FEED_URL": f"http://127.0.0.1:{ports['command']}" if "command" in ports else "",
+        "CF_RELAY_DOORBELL": ",".join(f"127.0.0.1:{ports[name]}" for name in relays if name in ports),
+    }
+
+
+def services(instance: Instance, replicas: Mapping[str, int], extra: Mapping[str, str]) -> Iterator[Service]:
+    known = settings(instance, replicas)
+    for program in PROGRAMS:
+        for name in replica_names(program.name, replicas.get(program.name, 1)):
+            env = {setting: known[setting] for setting in program.settings}
+            env |= {"CF_HOST": "127.0.0.1", "CF_PORT": str(instance.ports[name]), **extra}
+            if program.name == "relay":
+                env["CF_DOORBELL_PORT"] = str(instance.ports[doorbell(name)])
+            yield Service(name, [sys.executable, "-m", *program.arguments], env, priority=100)

@@ -1,0 +1,143 @@
+"""A pytest plugin: real servers, and for each suite a database, a virtual host and a Redis of its own.
+
+With CF_TEST_MYSQL_URL, CF_TEST_MYSQL_OWNER_URL, CF_TEST_AMQP_URL and CF_TEST_REDIS_URL set, those
+servers are used (the owner must be allowed to make databases, and all suites share the one virtual
+host). Otherwise the servers of the instance .run/test are started when the first test asks for them,
+shared by all pytest processes that run at the same time, and ended by the last. CF_TEST_KEEP=1 leaves
+them running, which makes the next run start at once.
+"""
+
+import fcntl
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from urllib.parse import urlsplit, urlunsplit
+
+import pytest
+
+from customerflow_local.instance import RUN
+from customerflow_local.stack import Stack
+
+_GIVEN = ("CF_TEST_MYSQL_URL", "CF_TEST_MYSQL_OWNER_URL", "CF_TEST_AMQP_URL", "CF_TEST_REDIS_URL")
+
+
+@dataclass(frozen=True)
+class Database:
+    """`url` is the runtime account, which may do nothing until a migration grants it something."""
+
+    url: str
+    owner_url: str
+
+
+@dataclass(frozen=True)
+class Servers:
+    """Real servers, and fresh rooms in them."""
+
+    mysql_url: str
+    mysql_owner_url: str
+    amqp_url: str
+    redis_url: str
+    stack: Stack | None = None
+
+    @contextmanager
+    def database(self) -> Iterator[Database]:
+        """An empty database, dropped afterwards."""
+        from sqlalchemy import create_engine, text
+        from sqlalchemy.pool import NullPool
+
+        name = f"customerflow_{secrets.token_hex(6)}"
+        driver_url = self.mysql_owner_url.replace("mysql://", "mysql+pymysql://", 1)
+        engine = create_engine(driver_url, poolclass=NullPool, isolation_level="AUTOCOMMIT")
+        with engine.connect() as connection:
+            connection.execute(text(f"CREATE DATABASE {name} CHARACTER SET utf8mb4"))
+        try:
+            yield Database(_with_path(self.mysql_url, name), _with_path(self.mysql_owner_url, name))
+        finally:
+            with engine.connect() as connection:
+                connection.execute(text(f"DROP DATABASE {name}"))
+
+    @contextmanager
+    def vhost(self) -> Iterator[str]:
+        """The URL of an empty virtual host, or of the only one there is where the servers were given."""
+        if self.stack is None:
+            yield self.amqp_url
+            return
+        name = f"test-{secrets.token_hex(6)}"
+        yield self.stack.add_vhost(name)
+        self.stack.delete_vhost(name)
+
+    @contextmanager
+    def redis(self) -> Iterator[str]:
+        """The URL of an empty Redis database; the numbers go round, so the oldest is taken again."""
+        from redis import Redis
+
+        with Redis.from_url(self.redis_url) as client:
+            count = int(client.config_get("databases")["databases"])
+            number = 1 + int(client.incr("customerflow:test:databases")) % (count - 1)
+        url = _with_path(self.redis_url, str(number))
+        with Redis.from_url(url) as client:
+            client.flushdb()
+            yield url
+            client.flushdb()
+
+
+def _with_path(url: str, path: str) -> str:
+    return urlunsplit(urlsplit(url)._replace(path=f"/{path}"))
+
+
+@contextmanager
+def private_servers() -> Iterator[Servers]:
+    """The servers of .run/test. A lock counts their users, so a pytest that is killed counts no more."""
+    stack = Stack(RUN / "test", durable=False)
+    with (stack.instance.folder / "users").open("w") as users:
+        fcntl.flock(users, fcntl.LOCK_SH)
+        try:
+            stack.start_servers()
+            env = stack.env
+            yield Servers(
+                env["CF_MYSQL_URL"], env["CF_MYSQL_OWNER_URL"], env["CF_AMQP_URL"], env["CF_REDIS_URL"], stack
+            )
+        finally:
+            if not os.environ.get("CF_TEST_KEEP"):
+                _stop_if_last(stack, users.fileno())
+
+
+def _stop_if_last(stack: Stack, users: int) -> None:
+    try:
+        fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return
+    stack.stop()
+
+
+@pytest.fixture(scope="session")
+def cf_servers() -> Iterator[Servers]:
+    given = {name: os.environ[name] for name in _GIVEN if os.environ.get(name)}
+    if not given:
+        with private_servers() as servers:
+            yield servers
+    elif missing := set(_GIVEN) - set(given):
+        pytest.fail(f"Some servers are given, but not {', '.join(sorted(missing))}", pytrace=False)
+    else:
+        mysql, owner, amqp, redis = (given[name] for name in _GIVEN)
+        yield Servers(mysql, owner, amqp, redis)
+
+
+@pytest.fixture(scope="module")
+def cf_database(cf_servers: Servers) -> Iterator[Database]:
+    with cf_servers.database() as database:
+        yield database
+
+
+@pytest.fixture(scope="module")
+def cf_amqp_url(cf_servers: Servers) -> Iterator[str]:
+    with cf_servers.vhost() as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def cf_redis_url(cf_servers: Servers) -> Iterator[str]:
+    with cf_servers.redis() as url:
+        yield url
