@@ -1,1 +1,1 @@
-"""To be written."""
+"""The words that every CustomerFlow program speaks. No business rule lives here."""

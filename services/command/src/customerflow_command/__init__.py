@@ -1,1 +1,1 @@
-"""To be written."""
+"""The write side: decides commands, keeps the events, and relays them."""

@@ -1,0 +1,202 @@
+"""MySQL and MariaDB: the engine, raw statements on its pooled connections, and the schema's upkeep.
+
+SQLAlchemy gives the pool, the migrations and everything that is not hot. Hot statements go straight to the driver,
+because SQLAlchemy's own cost per statement is larger than the server's.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import structlog
+from alembic import command as alembic
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+from asyncmy.errors import MySQLError as DriverError
+from sqlalchemy import Connection, text
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+log = structlog.get_logger()
+
+MIGRATION_LOCK = "customerflow.migrate"
+MIGRATION_LOCK_SECONDS = 120
+
+DUPLICATE_ENTRY = 1062
+DEADLOCK = 1213
+LOCK_WAIT_TIMEOUT = 1205
+
+# What the programs may do at run time, table by table: events are only ever appended.
+RUNTIME_GRANTS = {
+    "cf_events": "SELECT, INSERT",
+    "cf_outbox": "SELECT, INSERT, DELETE",
+    "cf_outbox_parked": "SELECT, INSERT, DELETE",
+    "cf_claims": "SELECT, INSERT, DELETE",
+    "cf_customer_keys": "SELECT, INSERT",
+    "cf_position": "SELECT, UPDATE",
+    "cf_leases": "SELECT, UPDATE",
+    "cf_schema_version": "SELECT",
+}
+
+
+class DatabaseUnavailable(Exception):
+    """The database could not be asked, or its answer was lost on the way: what was sent may have been done."""
+
+
+class SchemaNotReady(Exception):
+    """The database does not have the schema of this program's release."""
+
+
+def open_engine(url: str, *, connections: int = 4) -> AsyncEngine:
+    """An engine on `mysql://user:password@host:port/database`; nothing is connected yet."""
+    return create_async_engine(
+        make_url(url).set(drivername="mysql+asyncmy"),
+        isolation_level="READ COMMITTED",
+        pool_size=connections,
+        max_overflow=0,
+        pool_timeout=3,
+        pool_pre_ping=True,
+        pool_recycle=900,
+        hide_parameters=True,
+        connect_args={
+            "connect_timeout": 5,
+            "read_timeout": 10,
+            "binary_prefix": True,
+            "charset": "utf8mb4",
+            "init_command": "SET SESSION innodb_lock_wait_timeout = 5",
+        },
+    )
+
+
+class Session:
+    """One driver connection; every statement until `commit` is one transaction."""
+
+    def __init__(self, driver: Any) -> None:
+        self._driver = driver
+
+    async def rows(self, statement: str, arguments: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        async with self._driver.cursor() as cursor:
+            await cursor.execute(statement, arguments)
+            return list(await cursor.fetchall())
+
+    async def run(self, statement: str, arguments: Sequence[Any] = ()) -> int:
+        """The number of rows affected."""
+        async with self._driver.cursor() as cursor:
+            return int(await cursor.execute(statement, arguments))
+
+    async def last_insert_id(self, statement: str, arguments: Sequence[Any] = ()) -> int:
+        """Run a statement and return what it gave to LAST_INSERT_ID()."""
+        async with self._driver.cursor() as cursor:
+            await cursor.execute(statement, arguments)
+            return int(cursor.lastrowid)
+
+    async def commit(self) -> None:
+        await self._driver.commit()
+
+    async def rollback(self) -> None:
+        await self._driver.rollback()
+
+
+@asynccontextmanager
+async def session(engine: AsyncEngine) -> AsyncIterator[Session]:
+    """A pooled connection; the pool rolls back what was not committed.
+
+    Raises DatabaseUnavailable; what the server refuses is raised as the driver's error (see `error_number`).
+    """
+    try:
+        async with engine.connect() as connection:
+            raw = await connection.get_raw_connection()
+            try:
+                yield Session(raw.driver_connection)
+            except BaseException as error:
+                if not _is_refusal(error):
+                    # the driver may have stopped in the middle of a packet: such a connection must not be used again
+                    await asyncio.shield(connection.invalidate())
+                raise
+    except (OSError, SQLAlchemyError, DriverError) as error:
+        if _is_refusal(error):
+            raise
+        log.warning("the database does not answer", number=error_number(error), kind=type(error).__name__)
+        raise DatabaseUnavailable from None
+
+
+def placeholders(rows: int, columns: int) -> str:
+    """`(%s,%s),(%s,%s)` for a multi-row statement."""
+    row = "(" + ",".join(["%s"] * columns) + ")"
+    return ",".join([row] * rows)
+
+
+def error_number(error: BaseException) -> int | None:
+    """MySQL's number of a driver error, whether or not SQLAlchemy wraps it."""
+    origin = getattr(error, "orig", None) or error
+    arguments = getattr(origin, "args", ())
+    return arguments[0] if arguments and isinstance(arguments[0], int) else None
+
+
+def _is_refusal(error: BaseException) -> bool:
+    """The server has answered, with an error: the connection itself is sound."""
+    number = error_number(error)
+    return isinstance(error, DriverError) and number is not None and 1000 <= number < 2000
+
+
+async def check_schema(engine: AsyncEngine) -> None:
+    """Raises SchemaNotReady unless the database answers and has the newest schema."""
+    expected = ScriptDirectory.from_config(_alembic_config()).get_current_head()
+    try:
+        async with engine.connect() as connection:
+            found = await connection.scalar(text("SELECT version_num FROM cf_schema_version"))
+    except SQLAlchemyError as error:
+        raise SchemaNotReady(f"the schema cannot be read ({error_number(error) or type(error).__name__})") from None
+    if found != expected:
+        raise SchemaNotReady(f"the schema is at {found}, this release needs {expected}")
+
+
+async def migrate(owner_url: str, runtime_url: str) -> None:
+    """Bring the schema up to date and grant the runtime account its rights. Safe to call from many processes at once."""
+    owner = open_engine(owner_url)
+    try:
+        async with owner.connect() as connection:
+            locked = await connection.scalar(
+                text("SELECT GET_LOCK(:name, :seconds)"),
+                {"name": MIGRATION_LOCK, "seconds": MIGRATION_LOCK_SECONDS},
+            )
+            if locked != 1:
+                raise SchemaNotReady("another process has been migrating for too long")
+            await connection.run_sync(_upgrade)
+            await connection.commit()
+            if make_url(runtime_url).username != make_url(owner_url).username:
+                account = await _account(runtime_url)
+                for table, rights in RUNTIME_GRANTS.items():
+                    await connection.exec_driver_sql(f"GRANT {rights} ON {table} TO {account}")
+            await connection.execute(text("SELECT RELEASE_LOCK(:name)"), {"name": MIGRATION_LOCK})
+    finally:
+        await owner.dispose()
+    log.info("schema is up to date")
+
+
+async def _account(url: str) -> str:
+    """The account, quoted, that the server matches with the runtime URL; asked without a database, on which it may
+    have no rights yet.
+    """
+    engine = open_engine(make_url(url).set(database=None).render_as_string(hide_password=False))
+    try:
+        async with engine.connect() as connection:
+            user, _, host = str(await connection.scalar(text("SELECT CURRENT_USER()"))).rpartition("@")
+    finally:
+        await engine.dispose()
+    return "'{}'@'{}'".format(user.replace("'", "''"), host.replace("'", "''"))
+
+
+def _upgrade(connection: Connection) -> None:
+    config = _alembic_config()
+    config.attributes["connection"] = connection
+    alembic.upgrade(config, "head")
+
+
+def _alembic_config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    return config

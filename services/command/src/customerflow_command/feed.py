@@ -1,0 +1,81 @@
+"""The event feed: recorded events as lines of JSON, for the projector.
+
+Its reader needs no access to MySQL, and knows nothing of its schema.
+"""
+
+import hmac
+from collections.abc import AsyncIterator, Sequence
+
+import structlog
+from customerflow_shared import requests
+from customerflow_shared.events import Recorded, encode
+from customerflow_shared.problems import Problem
+from litestar import Response, get
+from litestar.connection import ASGIConnection
+from litestar.di import NamedDependency
+from litestar.handlers import BaseRouteHandler
+from litestar.params import FromPath
+from litestar.response import Stream
+from litestar.types import Guard
+
+from customerflow_command.api import HttpRequest
+from customerflow_command.personal import UnreadableEvent
+from customerflow_command.store import Store
+
+log = structlog.get_logger()
+
+NDJSON = "application/x-ndjson"
+
+
+def with_token(token: str) -> Guard:
+    """A guard: the service's own credentials, as a bearer token."""
+    expected = f"Bearer {token}".encode()
+
+    def guard(connection: ASGIConnection, _: BaseRouteHandler) -> None:  # type: ignore[type-arg]
+        given = connection.headers.get("authorization", "").encode("utf-8", "replace")
+        if not hmac.compare_digest(given, expected):
+            raise Problem("unauthorized", "Send the feed's token.", headers={"WWW-Authenticate": "Bearer"})
+
+    return guard
+
+
+@get("/internal/events", include_in_schema=False)
+async def events_after(request: HttpRequest, store: NamedDependency[Store]) -> Stream:
+    """All events after `after` (a position, 0 for all), in the order of their positions, up to the head at the time
+    of asking.
+
+    Positions have no gaps, so a reader that counts them knows whether it has been cut off.
+    """
+    given = requests.parameters(request.scope["query_string"], ["after"])
+    pages = store.feed(requests.integer(given, "after", default=0))
+    # the head is read before the events: a reader that finds fewer has been cut off
+    head = await store.head()
+    first: Sequence[Recorded] = await anext(pages, [])
+    return Stream(_lines(first, pages), media_type=NDJSON, headers={"CustomerFlow-Head": str(head)})
+
+
+@get("/internal/customers/{customer_id:str}/events", include_in_schema=False)
+async def events_of_customer(
+    request: HttpRequest, customer_id: FromPath[str], store: NamedDependency[Store]
+) -> Response[bytes]:
+    """One customer's events after the version `after`, to fill a gap."""
+    given = requests.parameters(request.scope["query_string"], ["after"])
+    found = await store.stream(requests.customer_id(customer_id), requests.integer(given, "after", default=0))
+    return Response(_ndjson(found), media_type=NDJSON)
+
+
+ROUTES = [events_after, events_of_customer]
+
+
+async def _lines(first: Sequence[Recorded], rest: AsyncIterator[Sequence[Recorded]]) -> AsyncIterator[bytes]:
+    yield _ndjson(first)
+    try:
+        async for page in rest:
+            yield _ndjson(page)
+    except UnreadableEvent as error:
+        log.error("the feed ends early", exc_info=error)
+        raise
+
+
+def _ndjson(page: Sequence[Recorded]) -> bytes:
+    return b"".join(encode(recorded) + b"\n" for recorded in page)

@@ -1,0 +1,18 @@
+"""Runs the migrations on the connection that `database.migrate` hands in, or writes their SQL (`alembic upgrade head
+--sql`).
+"""
+
+from alembic import context
+
+VERSION_TABLE = "cf_schema_version"
+
+if context.is_offline_mode():
+    context.configure(dialect_name="mysql", version_table=VERSION_TABLE, literal_binds=True)
+else:
+    context.configure(
+        connection=context.config.attributes["connection"],
+        version_table=VERSION_TABLE,
+        transactional_ddl=False,
+    )
+with context.begin_transaction():
+    context.run_migrations()

@@ -1,0 +1,145 @@
+"""The relay's side of the database: the lease that lets one relay act, and the outbox that it empties."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any
+from uuid import UUID
+
+import structlog
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from customerflow_command import database
+from customerflow_command.store import EVENT_COLUMNS, utc_now
+
+log = structlog.get_logger()
+
+LEASE_SECONDS = 6.0
+RENEW_EVERY = 1.5
+MARGIN = 1.0  # a holder considers the lease lost this much earlier than the database does
+BATCH = 500
+
+
+class LeaseLost(Exception):
+    """Another relay may be active by now."""
+
+
+class Lease:
+    """Held by one process at a time, by the database's clock. `token` grows with each new holder: the fencing number."""
+
+    def __init__(self, engine: AsyncEngine, holder: str) -> None:
+        self._engine = engine
+        self._holder = holder
+        self._until = 0.0
+        self._changed = asyncio.Event()
+        self.token = 0
+
+    @property
+    def held(self) -> bool:
+        return time.monotonic() < self._until
+
+    def require(self) -> None:
+        if not self.held:
+            raise LeaseLost
+
+    async def wait(self) -> None:
+        while not self.held:
+            self._changed.clear()
+            await self._changed.wait()
+
+    async def keep(self) -> None:
+        """Take the lease when it is free, renew it while it is ours, and give it back when cancelled."""
+        try:
+            while True:
+                with suppress(database.DatabaseUnavailable):
+                    await self._take_or_renew()
+                await asyncio.sleep(RENEW_EVERY)
+        finally:
+            await asyncio.shield(self._give_back())
+
+    async def _take_or_renew(self) -> None:
+        asked = time.monotonic()
+        async with database.session(self._engine) as session:
+            renewed = self.token and await session.run(
+                "UPDATE cf_leases SET expires_at = UTC_TIMESTAMP(6) + INTERVAL %s SECOND "
+                "WHERE name = 'relay' AND holder = %s AND token = %s",
+                (LEASE_SECONDS, self._holder, self.token),
+            )
+            taken = not renewed and await session.run(
+                "UPDATE cf_leases SET token = token + 1, holder = %s, expires_at = UTC_TIMESTAMP(6) + INTERVAL %s SECOND "
+                "WHERE name = 'relay' AND expires_at < UTC_TIMESTAMP(6)",
+                (self._holder, LEASE_SECONDS),
+            )
+            token = (await session.rows("SELECT token FROM cf_leases WHERE name = 'relay'"))[0][0] if taken else 0
+            await session.commit()
+        if taken:
+            self.token = token
+            log.info("lease taken", token=token)
+        if taken or renewed:
+            self._until = asked + LEASE_SECONDS - MARGIN
+            self._changed.set()
+
+    async def _give_back(self) -> None:
+        self._until = 0.0
+        # should the database be away, the lease expires by itself
+        with suppress(database.DatabaseUnavailable):
+            async with database.session(self._engine) as session:
+                await session.run(
+                    "UPDATE cf_leases SET expires_at = UTC_TIMESTAMP(6) - INTERVAL 1 SECOND "
+                    "WHERE name = 'relay' AND holder = %s AND token = %s",
+                    (self._holder, self.token),
+                )
+                await session.commit()
+
+
+class Outbox:
+    """Pointers to events that the broker has not confirmed yet, in the order of their positions."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+
+    async def after(self, position: int) -> list[tuple[Any, ...]]:
+        """The next rows (see `store.EVENT_COLUMNS`) of customers that are not parked."""
+        async with database.session(self._engine) as session:
+            return await session.rows(
+                f"SELECT {EVENT_COLUMNS} FROM cf_outbox o JOIN cf_events e ON e.position = o.position "
+                "LEFT JOIN cf_customer_keys k ON k.customer_id = o.customer_id "
+                "LEFT JOIN cf_outbox_parked p ON p.customer_id = o.customer_id "
+                "WHERE o.position > %s AND p.customer_id IS NULL ORDER BY o.position LIMIT %s",
+                (position, BATCH),
+            )
+
+    async def settle(self, positions: Sequence[int], token: int) -> None:
+        """Forget pointers whose events the broker has confirmed; a relay whose lease has passed on changes nothing."""
+        if not positions:
+            return
+        async with database.session(self._engine) as session:
+            await session.run(
+                f"DELETE FROM cf_outbox WHERE position IN {database.placeholders(1, len(positions))} "
+                "AND EXISTS (SELECT 1 FROM cf_leases WHERE name = 'relay' AND token = %s)",
+                (*positions, token),
+            )
+            await session.commit()
+
+    async def park(self, customer_id: UUID, position: int, reason: str) -> None:
+        """Hold a customer's events back, so that the others can go on."""
+        async with database.session(self._engine) as session:
+            await session.run(
+                "INSERT IGNORE INTO cf_outbox_parked (customer_id, position, reason, parked_at) "
+                "VALUES (%s, %s, %s, %s)",
+                (customer_id.bytes, position, reason[:255], utc_now().replace(tzinfo=None)),
+            )
+            await session.commit()
+
+    async def parked(self) -> list[tuple[UUID, int, str]]:
+        async with database.session(self._engine) as session:
+            rows = await session.rows("SELECT customer_id, position, reason FROM cf_outbox_parked ORDER BY position")
+        return [(UUID(bytes=customer_id), position, reason) for customer_id, position, reason in rows]
+
+    async def release(self, customer_id: UUID) -> bool:
+        """Let a parked customer's events be sent again; False if it was not parked."""
+        async with database.session(self._engine) as session:
+            released = await session.run("DELETE FROM cf_outbox_parked WHERE customer_id = %s", (customer_id.bytes,))
+            await session.commit()
+        return released > 0

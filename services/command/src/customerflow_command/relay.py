@@ -1,0 +1,193 @@
+"""The relay: from the outbox to RabbitMQ, at least once, in order per customer.
+
+An event's pointer is deleted after the broker has confirmed the domain message and the integration message. Of one
+customer no event is sent before the one before it is confirmed, so a lost connection can repeat events but never
+overtake. A broker that is away is waited for without limit.
+"""
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Self
+from uuid import UUID
+
+import aio_pika
+import structlog
+from aio_pika.abc import AbstractConnection, AbstractExchange
+from aio_pika.exceptions import AMQPError, ChannelInvalidStateError
+from customerflow_shared import events, integration, messaging, telemetry
+from customerflow_shared.events import Recorded
+from opentelemetry import trace
+
+from customerflow_command.database import DatabaseUnavailable
+from customerflow_command.doorbell import Doorbell
+from customerflow_command.outbox import Lease, LeaseLost, Outbox
+from customerflow_command.personal import UnreadableEvent
+from customerflow_command.publishing import cloud_event
+from customerflow_command.store import EventReader
+
+log = structlog.get_logger()
+tracer = trace.get_tracer("customerflow.relay")
+
+LOOK_EVERY = 0.25  # seconds, should the doorbell not ring
+LOOK_BACK_EVERY = 5.0  # seconds, for pointers that were left behind
+PAUSE = 0.5  # seconds after a failure
+
+
+class NotConfirmed(Exception):
+    """The broker has refused, returned or not confirmed a message."""
+
+
+INTERRUPTIONS = (
+    LeaseLost,
+    NotConfirmed,
+    DatabaseUnavailable,
+    AMQPError,
+    ChannelInvalidStateError,
+    OSError,
+    TimeoutError,
+)
+
+
+@dataclass(frozen=True)
+class Publisher:
+    """Both exchanges, each on a channel of its own: returned messages are matched by message id, and both carry the
+    event's.
+    """
+
+    domain: AbstractExchange
+    integration: AbstractExchange
+
+    @classmethod
+    async def open(cls, connection: AbstractConnection) -> Self:
+        internal = await connection.channel(publisher_confirms=True, on_return_raises=True)
+        public = await connection.channel(publisher_confirms=True, on_return_raises=True)
+        await messaging.declare(internal)
+        return cls(
+            await internal.get_exchange(messaging.DOMAIN, ensure=False),
+            await public.get_exchange(messaging.INTEGRATION, ensure=False),
+        )
+
+    async def publish(self, recorded: Recorded) -> None:
+        """Return when the broker has confirmed both messages."""
+        context = telemetry.context_of(recorded.metadata.traceparent)
+        with tracer.start_as_current_span("publish", context, kind=trace.SpanKind.PRODUCER) as span:
+            span.set_attribute("messaging.system", "rabbitmq")
+            traceparent = telemetry.current_traceparent()
+            public = cloud_event(recorded)
+            await asyncio.gather(
+                self.domain.publish(
+                    aio_pika.Message(
+                        events.encode(recorded),
+                        content_type="application/json",
+                        delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
+                        message_id=str(recorded.event_id),
+                        type=events.event_name(type(recorded.event)),
+                        headers={
+                            "customer-id": str(recorded.customer_id),
+                            "version": recorded.version,
+                            "position": recorded.position,
+                            "traceparent": traceparent,
+                        },
+                    ),
+                    routing_key=str(messaging.shard_of(recorded.customer_id)),
+                    timeout=messaging.PUBLISH_TIMEOUT,
+                ),
+                self.integration.publish(
+                    aio_pika.Message(
+                        integration.encode(public),
+                        content_type=integration.MEDIA_TYPE,
+                        delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
+                        message_id=str(recorded.event_id),
+                        headers={"traceparent": traceparent},
+                    ),
+                    routing_key=integration.ROUTING_KEYS[type(public.data)],
+                    timeout=messaging.PUBLISH_TIMEOUT,
+                ),
+            )
+
+
+class Relay:
+    """One of possibly several; the holder of the lease sends, the others stand by."""
+
+    def __init__(self, outbox: Outbox, lease: Lease, reader: EventReader, doorbell: Doorbell, amqp_url: str) -> None:
+        self._outbox = outbox
+        self._lease = lease
+        self._reader = reader
+        self._doorbell = doorbell
+        self._amqp_url = amqp_url
+        self.connected = False
+
+    async def run(self) -> None:
+        while True:
+            try:
+                await self._lease.wait()
+                async with messaging.connected(self._amqp_url, "relay") as connection:
+                    publisher = await Publisher.open(connection)
+                    self.connected = True
+                    log.info("relaying", token=self._lease.token)
+                    await self._send_for_ever(publisher)
+            except INTERRUPTIONS as error:
+                log.warning("relaying is interrupted", error=telemetry.describe(error))
+            finally:
+                self.connected = False
+            await asyncio.sleep(PAUSE)
+
+    async def _send_for_ever(self, publisher: Publisher) -> None:
+        clock = asyncio.get_running_loop().time
+        sent_to, look_back_at = 0, clock() + LOOK_BACK_EVERY
+        while True:
+            self._doorbell.rung.clear()
+            if clock() >= look_back_at:
+                sent_to, look_back_at = 0, clock() + LOOK_BACK_EVERY
+            self._lease.require()
+            rows = await self._outbox.after(sent_to)
+            if rows:
+                sent_to = rows[-1][0]
+                for segment in segments(await self._readable(rows)):
+                    await self._send(publisher, segment)
+                continue
+            try:
+                async with asyncio.timeout(LOOK_EVERY):
+                    await self._doorbell.rung.wait()
+            except TimeoutError:
+                pass
+
+    async def _readable(self, rows: Sequence[tuple[object, ...]]) -> list[Recorded]:
+        """The events of the rows. A customer with one that cannot be read is parked from there on."""
+        readable: list[Recorded] = []
+        parked: set[UUID] = set()
+        for row in rows:
+            position, customer_id = row[0], UUID(bytes=row[1])  # type: ignore[arg-type]  # columns of EVENT_COLUMNS
+            if customer_id in parked:
+                continue
+            try:
+                readable.append(self._reader.read(row))
+            except UnreadableEvent as error:
+                parked.add(customer_id)
+                await self._outbox.park(customer_id, position, str(error))  # type: ignore[arg-type]
+                log.error("customer parked", customer_id=str(customer_id), position=position, reason=str(error))
+        return readable
+
+    async def _send(self, publisher: Publisher, segment: Sequence[Recorded]) -> None:
+        self._lease.require()
+        results = await asyncio.gather(*map(publisher.publish, segment), return_exceptions=True)
+        confirmed = [one.position for one, result in zip(segment, results, strict=True) if result is None]
+        await self._outbox.settle(confirmed, self._lease.token)
+        for result in results:
+            if result is not None:
+                raise NotConfirmed(type(result).__name__) from None
+
+
+def segments(batch: Sequence[Recorded]) -> Iterator[list[Recorded]]:
+    """Cut a batch where a customer comes again: what is in one segment may be on its way at the same time."""
+    segment: list[Recorded] = []
+    customers: set[UUID] = set()
+    for recorded in batch:
+        if recorded.customer_id in customers:
+            yield segment
+            segment, customers = [], set()
+        segment.append(recorded)
+        customers.add(recorded.customer_id)
+    if segment:
+        yield segment

@@ -1,0 +1,53 @@
+"""What requests carry in paths and queries, read strictly: what is unfit is a problem, never a guess."""
+
+import re
+from collections.abc import Mapping, Sequence
+from urllib.parse import parse_qs
+from uuid import UUID
+
+from customerflow_shared.problems import Problem
+
+_INTEGER = re.compile(r"[0-9]{1,18}")
+
+
+def customer_id(text: str) -> UUID:
+    """Raises Problem `invalid-id` unless the text is a UUID in its form with hyphens."""
+    try:
+        value = UUID(text)
+    except ValueError:
+        value = None
+    if value is None or str(value) != text.lower():
+        raise Problem("invalid-id", "The identifier must be a UUID in its form with hyphens.")
+    return value
+
+
+def parameters(query_string: bytes, allowed: Sequence[str] = ()) -> Mapping[str, str]:
+    """Query parameters, each at most once. Raises Problem `unknown-parameter` or `invalid-parameter`."""
+    if not query_string:
+        return {}
+    try:
+        given = parse_qs(
+            query_string.decode("ascii"),
+            keep_blank_values=True,
+            strict_parsing=True,
+            errors="strict",
+            max_num_fields=50,
+        )
+    except ValueError:
+        raise Problem("invalid-parameter", "The query string is malformed.") from None
+    for name, values in given.items():
+        if name not in allowed:
+            known = ", ".join(allowed) or "none"
+            raise Problem("unknown-parameter", f"This route takes these query parameters: {known}.")
+        if len(values) > 1:
+            raise Problem("invalid-parameter", f"{name} may be given once.")
+    return {name: values[0] for name, values in given.items()}
+
+
+def integer(given: Mapping[str, str], name: str, *, default: int, minimum: int = 0) -> int:
+    """Raises Problem `invalid-parameter`."""
+    if name not in given:
+        return default
+    if not _INTEGER.fullmatch(given[name]) or int(given[name]) < minimum:
+        raise Problem("invalid-parameter", f"{name} must be a whole number of at least {minimum}.")
+    return int(given[name])

@@ -1,0 +1,197 @@
+"""What every program has in common: an HTTP listener with health, documentation, problems and tracing, and a graceful
+way out.
+"""
+
+import asyncio
+import logging
+import os
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from importlib import resources
+from types import FrameType
+from typing import Any
+
+import structlog
+import uvicorn
+from litestar import Litestar, Response, get
+from litestar.di import Provide
+from litestar.openapi import OpenAPIConfig
+from litestar.openapi.plugins import SwaggerRenderPlugin
+from litestar.params import FromPath
+from litestar.plugins.opentelemetry import OpenTelemetryConfig, OpenTelemetryPlugin
+from litestar.types import ControllerRouterHandler, Message, Scope
+from opentelemetry import trace
+
+from customerflow_shared import problems, telemetry
+from customerflow_shared.settings import Listen
+
+log = structlog.get_logger()
+
+Check = Callable[[], Awaitable[None]]
+"""Returns when a dependency answers; raises otherwise."""
+
+Lifespan = Callable[[Litestar], AbstractAsyncContextManager[None]]
+
+CHECK_TIMEOUT = 2.0
+MAX_BODY = 256 * 1024
+_ASSETS = {
+    "swagger_bundle.js": "text/javascript",
+    "swagger_preset.js": "text/javascript",
+    "swagger_style.css": "text/css",
+}
+
+
+class Health:
+    """Live as long as the process answers; ready when it is not leaving and all that it depends on answers."""
+
+    def __init__(self, checks: Mapping[str, Check]) -> None:
+        self._checks = checks
+        self.leaving = False
+
+    async def status(self) -> dict[str, str]:
+        results = await asyncio.gather(*(self._probe(check) for check in self._checks.values()))
+        status = dict(zip(self._checks, results, strict=True))
+        return status | ({"process": "leaving"} if self.leaving else {})
+
+    @staticmethod
+    async def _probe(check: Check) -> str:
+        try:
+            async with asyncio.timeout(CHECK_TIMEOUT):
+                await check()
+        except Exception as error:
+            return telemetry.describe(error)
+        return "ok"
+
+
+def create(
+    title: str,
+    description: str,
+    *,
+    handlers: Sequence[ControllerRouterHandler],
+    health: Health,
+    lifespan: Sequence[Lifespan] = (),
+    translations: Mapping[type[Exception], problems.Translation] | None = None,
+    dependencies: Mapping[str, Any] | None = None,
+) -> Litestar:
+    """The ASGI application of one program. `translations` say which problem each of its own errors is."""
+
+    @get("/health/live", tags=["health"], opt={"untraced": True})
+    async def live() -> dict[str, str]:
+        """The process runs."""
+        return {"status": "live"}
+
+    @get("/health/ready", tags=["health"], opt={"untraced": True})
+    async def ready() -> Response[dict[str, Any]]:
+        """Everything that this program needs answers (200), or what does not (503)."""
+        checks = await health.status()
+        fit = all(result == "ok" for result in checks.values())
+        return Response({"status": "ready" if fit else "not ready", "checks": checks}, status_code=200 if fit else 503)
+
+    return Litestar(
+        [live, ready, docs_asset, problems.describe_problem, *handlers],
+        exception_handlers=problems.exception_handlers(translations or {}),  # type: ignore[arg-type]  # int keys allowed
+        dependencies={
+            name: Provide(lambda value=value: value, sync_to_thread=False)
+            for name, value in (dependencies or {}).items()
+        },
+        before_send=[_name_span],
+        lifespan=list(lifespan),
+        logging_config=None,
+        request_max_body_size=MAX_BODY,
+        openapi_config=OpenAPIConfig(
+            title=title,
+            version="1",
+            description=description,
+            path="/docs",
+            render_plugins=[
+                SwaggerRenderPlugin(
+                    path="/",
+                    js_url="/docs/assets/swagger_bundle.js",
+                    css_url="/docs/assets/swagger_style.css",
+                    standalone_preset_js_url="/docs/assets/swagger_preset.js",
+                    favicon='<link rel="icon" href="data:,">',
+                )
+            ],
+        ),
+        plugins=[
+            OpenTelemetryPlugin(OpenTelemetryConfig(exclude_spans=["receive", "send"], exclude=["/health", "/docs"]))
+        ],
+    )
+
+
+@get("/docs/assets/{name:str}", include_in_schema=False, cache_control=None, sync_to_thread=True)
+def docs_asset(name: FromPath[str]) -> Response[bytes]:
+    """Swagger UI's own files, so that the documentation works without the internet."""
+    if name not in _ASSETS:
+        raise problems.Problem("route-not-found", "There is no such file.")
+    content = (resources.files("offapi") / name).read_bytes()
+    return Response(content, media_type=_ASSETS[name], headers={"Cache-Control": "public, max-age=86400"})
+
+
+async def _name_span(message: Message, scope: Scope) -> None:
+    """Name a request's span by its route, not by its path: paths hold customer ids."""
+    if message["type"] == "http.response.start" and (template := scope.get("path_template")):
+        span = trace.get_current_span()
+        span.update_name(f"{scope['method']} {template}")  # type: ignore[typeddict-item]  # http scopes only
+        span.set_attribute("http.route", template)
+
+
+class _Server(uvicorn.Server):
+    """Uvicorn, but readiness goes off first and the listener closes after the drain delay."""
+
+    def __init__(self, config: uvicorn.Config, health: Health, drain_delay: float) -> None:
+        super().__init__(config)
+        self._health = health
+        self._drain_delay = drain_delay
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        if self._health.leaving or not self._drain_delay or sig != signal.SIGTERM:
+            super().handle_exit(sig, frame)
+            return
+        self._health.leaving = True
+        asyncio.get_running_loop().call_later(self._drain_delay, super().handle_exit, sig, frame)
+
+
+def run(app: Litestar, health: Health, settings: Listen) -> None:
+    """Serve until SIGTERM or SIGINT; requests in flight are finished first."""
+    config = uvicorn.Config(
+        app,
+        host=settings.host,
+        port=settings.port,
+        log_config=None,
+        access_log=False,
+        loop="uvloop",
+        server_header=False,
+        timeout_graceful_shutdown=20,
+    )
+    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
+    log.info("starting", host=settings.host, port=settings.port, pid=os.getpid())
+    try:
+        _Server(config, health, settings.drain_delay).run()
+    finally:
+        telemetry.shut_down()
+
+
+@asynccontextmanager
+async def background(name: str, work: Callable[[], Awaitable[None]]) -> AsyncIterator[None]:
+    """Run `work` beside the listener. It is cancelled at the end; should it end by itself, that is a bug, and the
+    process leaves.
+    """
+
+    async def guarded() -> None:
+        try:
+            await work()
+            log.error("background work ended", work=name)
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:
+            log.error("background work failed", work=name, exc_info=error)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    task = asyncio.create_task(guarded(), name=name)
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)

@@ -1,0 +1,120 @@
+"""Logs and traces, set up in one call.
+
+Logs are JSON lines on standard output with trace and span ids. They carry no personal data: a foreign exception is
+logged by type and place only, for its text may quote what it was given. Traces go out by OTLP when
+OTEL_EXPORTER_OTLP_ENDPOINT is set.
+"""
+
+import logging
+import sys
+import traceback
+from collections.abc import MutableMapping
+from typing import Any
+
+import msgspec
+import structlog
+from opentelemetry import trace
+from opentelemetry.context import Context
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+_w3c = TraceContextTextMapPropagator()
+
+
+def configure(program: str, *, log_level: str, exporting: bool) -> None:
+    """Call once, first thing in a program; `exporting` switches the OTLP exporter on."""
+    provider = TracerProvider(resource=Resource.create({"service.name": f"customerflow-{program}"}))
+    if exporting:
+        provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+    trace.set_tracer_provider(provider)
+    _configure_logs(program, log_level)
+
+
+def shut_down() -> None:
+    """Send what is still buffered."""
+    provider = trace.get_tracer_provider()
+    if isinstance(provider, TracerProvider):
+        provider.shutdown()
+
+
+def current_traceparent() -> str | None:
+    """The W3C trace context of the current span, to be stored with an event."""
+    carrier: dict[str, str] = {}
+    _w3c.inject(carrier)
+    return carrier.get("traceparent")
+
+
+def context_of(traceparent: str | None) -> Context:
+    """The context in which a span becomes a child of the one stored; an empty one if nothing was."""
+    return _w3c.extract({"traceparent": traceparent} if traceparent else {}, Context())
+
+
+def _configure_logs(program: str, level: str) -> None:
+    def with_program(_: Any, __: str, entry: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+        entry["program"] = program
+        return entry
+
+    shared: list[Any] = [
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        with_program,
+        _with_trace_ids,
+        _with_exception,
+    ]
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                structlog.processors.JSONRenderer(serializer=_serialize),
+            ],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level.upper())
+    for noisy in ("aiormq", "aio_pika", "asyncio", "httpx", "httpcore", "uvicorn.access", "alembic"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+
+
+def _serialize(entry: MutableMapping[str, Any], **_: Any) -> str:
+    return msgspec.json.encode(entry, enc_hook=str).decode()
+
+
+def _with_trace_ids(_: Any, __: str, entry: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    context = trace.get_current_span().get_span_context()
+    if context.is_valid:
+        entry["trace_id"] = trace.format_trace_id(context.trace_id)
+        entry["span_id"] = trace.format_span_id(context.span_id)
+    return entry
+
+
+def _with_exception(_: Any, __: str, entry: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    info = entry.pop("exc_info", None)
+    if not info:
+        return entry
+    error = info if isinstance(info, BaseException) else (info if isinstance(info, tuple) else sys.exc_info())[1]
+    if error is not None:
+        entry["error"] = describe(error)
+        entry["at"] = [
+            f"{frame.filename.rpartition('site-packages/')[2]}:{frame.lineno} {frame.name}"
+            for frame in traceback.extract_tb(error.__traceback__)[-8:]
+        ]
+    return entry
+
+
+def describe(error: BaseException) -> str:
+    """An error for logs and parked entries: its type, and its text where that cannot quote a customer's data."""
+    name = type(error).__name__
+    quotable = isinstance(error, OSError) or type(error).__module__.startswith("customerflow")
+    return f"{name}: {error}" if quotable else name
