@@ -57,14 +57,16 @@ def settings(instance: Instance, replicas: Mapping[str, int]) -> dict[str, str]:
     """Every setting that any of the programs reads; the servers' and the feed's addresses among them."""
     relays = [doorbell(name) for name in replica_names("relay", replicas.get("relay", 1))]
     ports = instance.ports
-    return {
+    found = {
         **urls(instance),
         "CF_MASTER_KEYS": instance.secrets["master_keys"],
         "CF_CLAIM_PEPPER": instance.secrets["claim_pepper"],
         "CF_FEED_TOKEN": instance.secrets["feed_token"],
-        "CF_FEED_URL": f"http://127.0.0.1:{ports['command']}" if "command" in ports else "",
-        "CF_RELAY_DOORBELL": ",".join(f"127.0.0.1:{ports[name]}" for name in relays if name in ports),
     }
+    if "command" in ports:
+        found["CF_FEED_URL"] = f"http://127.0.0.1:{ports['command']}"
+        found["CF_RELAY_DOORBELL"] = ",".join(f"127.0.0.1:{ports[name]}" for name in relays)
+    return found
 
 
 def services(instance: Instance, replicas: Mapping[str, int], extra: Mapping[str, str]) -> Iterator[Service]:

@@ -1,0 +1,110 @@
+"""The servers of an instance come back from anything, and nothing of them remains after stop."""
+
+import os
+import signal
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from customerflow_local.instance import Instance
+from customerflow_local.processes import MARKER, marked
+from customerflow_local.stack import Stack, left_over
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    stack = Stack(tmp_path_factory.mktemp("stack"))
+    stack.start_servers()
+    yield stack
+    stack.stop()
+    assert left_over(stack.instance.folder) == []
+
+
+def _wait_until_ready(stack: Stack) -> None:
+    for server in ("mysql", "redis", "rabbitmq"):
+        stack.wait_server_ready(server)
+
+
+def _supervisor_pid(stack: Stack) -> int:
+    return int((stack.instance.folder / "supervisord.pid").read_text())
+
+
+def test_starting_what_runs_changes_nothing(stack: Stack) -> None:
+    before = {name: stack.pid(name) for name in stack.services()}
+    stack.start_servers()
+    assert {name: stack.pid(name) for name in stack.services()} == before
+
+
+def test_every_process_of_an_instance_is_marked(stack: Stack) -> None:
+    pids = {stack.pid(name) for name in stack.services()} | {_supervisor_pid(stack)}
+    assert pids <= set(marked(stack.instance.folder))
+
+
+@pytest.mark.parametrize("server", ["mysql", "redis", "rabbitmq"])
+def test_a_killed_server_comes_back_by_itself(stack: Stack, server: str) -> None:
+    killed = stack.pid(server)
+    stack.kill(server)
+    deadline = time.monotonic() + 10
+    while stack.pid(server) == killed and time.monotonic() < deadline:
+        time.sleep(0.05)
+    stack.wait_server_ready(server)
+    assert stack.pid(server) != killed
+
+
+def test_a_killed_supervisor_leaves_nothing_that_a_start_does_not_heal(stack: Stack) -> None:
+    orphan = stack.pid("rabbitmq")
+    os.kill(_supervisor_pid(stack), signal.SIGKILL)
+    assert not stack.running()
+    assert orphan in left_over(stack.instance.folder)
+
+    stack.start_servers()
+    assert orphan not in left_over(stack.instance.folder)
+    _wait_until_ready(stack)
+
+
+def test_stop_ends_what_a_killed_supervisor_left(stack: Stack) -> None:
+    os.kill(_supervisor_pid(stack), signal.SIGKILL)
+    stack.stop()
+    assert left_over(stack.instance.folder) == []
+    stack.start_servers()
+
+
+def test_a_first_start_that_was_interrupted_is_begun_again(stack: Stack) -> None:
+    stack.stop()
+    for server in ("mysql", "redis", "rabbitmq"):
+        (stack.instance.folder / server / "was-ready").unlink()
+    (stack.instance.folder / "mysql/data/ibdata1").write_bytes(b"half of it")
+    stack.start_servers()
+    _wait_until_ready(stack)
+
+
+def test_a_port_that_somebody_else_has_is_left_to_them(tmp_path: Path) -> None:
+    with socket.socket() as somebody:
+        somebody.bind(("127.0.0.1", 0))
+        somebody.listen()
+        taken = somebody.getsockname()[1]
+        instance = Instance.open(tmp_path)
+        moved = instance.choose_ports(["query"], {"query": taken})
+        given = instance.ports["query"]
+        assert moved == {"query": (taken, given)}
+        assert given != taken
+    assert Instance.open(tmp_path).ports["query"] == given
+
+
+def test_secrets_are_kept_and_are_for_the_owner_only(tmp_path: Path) -> None:
+    first = Instance.open(tmp_path)
+    assert Instance.open(tmp_path).secrets == first.secrets
+    assert (tmp_path / "instance.json").stat().st_mode & 0o077 == 0
+
+
+def test_a_long_path_still_has_room_for_sockets(tmp_path: Path) -> None:
+    sockets = Instance.open(tmp_path / ("long" * 40)).sockets
+    assert len(str(sockets)) < 80
+    sockets.rmdir()
+
+
+def test_processes_without_the_marker_are_nobodys(tmp_path: Path) -> None:
+    assert MARKER not in os.environ
+    assert list(marked(tmp_path)) == []
