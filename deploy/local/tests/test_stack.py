@@ -12,6 +12,8 @@ from customerflow_local.instance import Instance
 from customerflow_local.processes import MARKER, marked
 from customerflow_local.stack import Stack, left_over
 
+pytestmark = pytest.mark.servers
+
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:

@@ -67,12 +67,18 @@ def _up(stack: Stack, *, servers_only: bool = False, replicas: dict[str, int] | 
 
 @cli.command()
 @_instance
-def down(instance: str) -> None:
+@click.option("--all", "every", is_flag=True, help="Of every instance.")
+def down(instance: str, every: bool) -> None:
     """End every process of the instance; its data stays."""
-    folder = RUN / instance
-    if not _exists(instance):
+    here = [folder.parent.name for folder in sorted(RUN.glob("*/instance.json"))]
+    if not every and instance not in here:
         _console.print(f"There is no instance {instance}.")
-        return
+    for name in here if every else {instance} & set(here):
+        _down(name)
+
+
+def _down(instance: str) -> None:
+    folder = RUN / instance
     try:
         with _console.status(f"stopping {instance}"):
             _stack(instance).stop()

@@ -112,6 +112,16 @@ def _stop_if_last(stack: Stack, users: int) -> None:
     stack.stop()
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "servers: needs real servers; set by itself on tests that use cf_servers")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if "cf_servers" in getattr(item, "fixturenames", ()):
+            item.add_marker("servers")
+
+
 @pytest.fixture(scope="session")
 def cf_servers() -> Iterator[Servers]:
     given = {name: os.environ[name] for name in _GIVEN if os.environ.get(name)}

@@ -1,0 +1,97 @@
+# Two commands on a fresh machine: `make demo` shows the system at work, `make test` proves it.
+
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+VENV := .venv
+PY := $(VENV)/bin/python
+LOCAL := $(PY) -m customerflow_local
+INSTANCE ?= demo
+PACKAGES := shared services/command services/projector services/query deploy/local
+READY := $(VENV)/.complete
+
+##@ See it work
+
+.PHONY: demo
+demo: $(READY)  ## Start everything, drive the main job, show the result, leave it running
+	@$(LOCAL) demo
+
+.PHONY: up
+up: $(READY)  ## Start everything that does not run
+	@$(LOCAL) up $(INSTANCE)
+
+.PHONY: status
+status: $(READY)  ## Show what runs and where
+	@$(LOCAL) status $(INSTANCE)
+
+.PHONY: logs
+logs: $(READY)  ## Follow the logs of all processes
+	@$(LOCAL) logs $(INSTANCE) --follow
+
+.PHONY: rebuild
+rebuild: $(READY)  ## Build the read model again beside the live one, then switch
+	@eval "$$($(LOCAL) env $(INSTANCE))" && $(PY) -m customerflow_projector rebuild
+
+.PHONY: stop
+stop:  ## End everything that `make demo` and `make up` started; the data stays
+	@if [ -e $(READY) ]; then $(LOCAL) down $(INSTANCE); else echo "Nothing was started from here."; fi
+
+##@ Change it
+
+.PHONY: test
+test: $(READY)  ## Run every test on real servers, which are started and ended with it
+	@$(PY) -m pytest
+
+.PHONY: unit
+unit: $(READY)  ## Run the tests that need no server: seconds
+	@$(PY) -m pytest -m "not servers" shared services
+
+.PHONY: chaos
+chaos: $(READY)  ## Kill every part again and again while commands arrive, then prove that nothing was lost
+	@$(PY) tests-e2e/chaos.py
+
+.PHONY: check
+check: $(READY)  ## Check format, lint, types, import rules and shell scripts
+	@$(VENV)/bin/ruff format --check .
+	@$(VENV)/bin/ruff check .
+	@$(VENV)/bin/mypy $(PACKAGES) tests-e2e
+	@$(VENV)/bin/lint-imports
+	@git grep -lE '^#!(/usr)?/bin/(env )?(ba)?sh' | xargs $(VENV)/bin/shellcheck
+
+.PHONY: format
+format: $(READY)  ## Format the code and mend what can be mended
+	@$(VENV)/bin/ruff format .
+	@$(VENV)/bin/ruff check --fix .
+
+##@ Keep it
+
+UV := .run/tools/bin/uv
+UV_COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--custom-compile-command "make lock" --no-emit-index-url --no-emit-find-links
+
+.PHONY: lock
+lock: $(READY) $(UV)  ## Lock the requirements again, of each image and of development
+	$(UV_COMPILE) --group dev $(foreach package,command local projector query shared,\
+		--no-emit-package customerflow-$(package)) --output-file requirements-dev.txt
+	for service in command projector query; do \
+		$(UV_COMPILE) services/$$service/pyproject.toml --no-emit-package customerflow-shared \
+			--output-file services/$$service/requirements.txt || exit; \
+	done
+
+$(UV):
+	@$(PY) -m pip install --quiet --disable-pip-version-check --target .run/tools uv
+
+.PHONY: clean
+clean:  ## End everything and remove all that was made: servers, data, environment, caches
+	@if [ -e $(READY) ]; then $(LOCAL) down --all; fi
+	rm -rf .run $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+.PHONY: help
+help:
+	@awk 'BEGIN { FS = ":.*##" } \
+		/^##@/ { printf "\n%s\n", substr($$0, 5) } \
+		/^[a-z]+:.*##/ { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+# The environment is complete when its last step has succeeded.
+$(READY): requirements-dev.txt deploy/local/python-env $(PACKAGES:=/pyproject.toml)
+	@deploy/local/python-env $(VENV)
+	@touch $@
