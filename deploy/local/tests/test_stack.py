@@ -2,14 +2,11 @@
 
 import os
 import signal
-import socket
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-from customerflow_local.instance import Instance
-from customerflow_local.processes import MARKER, marked
+from customerflow_local.processes import marked
 from customerflow_local.stack import Stack, left_over
 
 pytestmark = pytest.mark.servers
@@ -80,33 +77,3 @@ def test_a_first_start_that_was_interrupted_is_begun_again(stack: Stack) -> None
     (stack.instance.folder / "mysql/data/ibdata1").write_bytes(b"half of it")
     stack.start_servers()
     _wait_until_ready(stack)
-
-
-def test_a_port_that_somebody_else_has_is_left_to_them(tmp_path: Path) -> None:
-    with socket.socket() as somebody:
-        somebody.bind(("127.0.0.1", 0))
-        somebody.listen()
-        taken = somebody.getsockname()[1]
-        instance = Instance.open(tmp_path)
-        moved = instance.choose_ports(["query"], {"query": taken})
-        given = instance.ports["query"]
-        assert moved == {"query": (taken, given)}
-        assert given != taken
-    assert Instance.open(tmp_path).ports["query"] == given
-
-
-def test_secrets_are_kept_and_are_for_the_owner_only(tmp_path: Path) -> None:
-    first = Instance.open(tmp_path)
-    assert Instance.open(tmp_path).secrets == first.secrets
-    assert (tmp_path / "instance.json").stat().st_mode & 0o077 == 0
-
-
-def test_a_long_path_still_has_room_for_sockets(tmp_path: Path) -> None:
-    sockets = Instance.open(tmp_path / ("long" * 40)).sockets
-    assert len(str(sockets)) < 80
-    sockets.rmdir()
-
-
-def test_processes_without_the_marker_are_nobodys(tmp_path: Path) -> None:
-    assert MARKER not in os.environ
-    assert list(marked(tmp_path)) == []
