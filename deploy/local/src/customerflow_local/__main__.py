@@ -67,6 +67,21 @@ def _up(stack: Stack, *, servers_only: bool = False, replicas: dict[str, int] | 
 
 @cli.command()
 @_instance
+@click.argument("processes", nargs=-1, required=True)
+def restart(instance: str, processes: tuple[str, ...]) -> None:
+    """Stop and start some processes, so that a program runs the code as it is now."""
+    if not _exists(instance) or not (stack := _stack(instance)).running():
+        raise click.ClickException(f"{instance} does not run.")
+    try:
+        for process in processes:
+            stack.stop_service(process)
+            stack.start_service(process)
+    except LocalStackError as error:
+        raise _Failure(error) from error
+
+
+@cli.command()
+@_instance
 @click.option("--all", "every", is_flag=True, help="Of every instance.")
 def down(instance: str, every: bool) -> None:
     """End every process of the instance; its data stays."""

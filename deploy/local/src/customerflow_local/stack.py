@@ -17,7 +17,7 @@ from customerflow_local.processes import MARKER, marked
 from customerflow_local.supervision import Supervisor
 
 _READY_WITHIN = 90.0
-_LOG_LINES_SHOWN = 25
+_LOG_LINES_SHOWN = 8
 # What else a process sees of the caller's environment: nothing of it may change what a server does.
 _INHERITED = ("PATH", "TMPDIR", "TZ", "USER", "OTEL_EXPORTER_OTLP_ENDPOINT")
 
@@ -194,7 +194,8 @@ class Stack:
         while not ready():
             if time.monotonic() > deadline:
                 last = "\n".join(self.log(name).splitlines()[-_LOG_LINES_SHOWN:])
-                raise LocalStackError(f"{name} did not become ready within {within:.0f} s. Its log ends:\n{last}")
+                log = self.instance.folder / "logs" / f"{name}.log"
+                raise LocalStackError(f"{name} did not become ready within {within:.0f} s. {log} ends:\n{last}")
             time.sleep(0.05)
 
 
