@@ -83,6 +83,14 @@ class Recorded(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     event: CustomerEvent
 
 
+class Place(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """Where an event stands, read from one whose content this program does not know."""
+
+    position: int
+    customer_id: UUID
+    version: int
+
+
 def event_name(event: type[Event]) -> str:
     """The name of an event on disk and on the wire."""
     return event.__name__
@@ -102,13 +110,20 @@ EVENTS: dict[str, type[Event]] = {event_name(event): event for event in get_args
 
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(Recorded)
+_place_decoder = msgspec.json.Decoder(Place)
 
 
-def encode(recorded: Recorded) -> bytes:
+def encode(recorded: Recorded | Place) -> bytes:
     """One recorded event as a line of JSON: a message body, and a line of the event feed."""
     return _encoder.encode(recorded)
 
 
-def decode(line: bytes) -> Recorded:
-    """Raises msgspec.ValidationError or msgspec.DecodeError for anything that `encode` did not write."""
-    return _decoder.decode(line)
+def decode(line: bytes) -> Recorded | Place:
+    """The event, or its place if it is one that this program does not know.
+
+    Raises msgspec.DecodeError for anything else.
+    """
+    try:
+        return _decoder.decode(line)
+    except msgspec.ValidationError:
+        return _place_decoder.decode(line)

@@ -5,7 +5,6 @@ Every message is a CloudEvents 1.0 document in structured mode. Inside a version
 ignore what they do not know.
 """
 
-from datetime import datetime
 from typing import Literal, TypeAlias
 from uuid import UUID
 
@@ -61,7 +60,7 @@ class CloudEvent(msgspec.Struct, frozen=True, kw_only=True):
     type: str
     source: str
     subject: UUID
-    time: datetime
+    time: str
     datacontenttype: str
     sequence: str
     partitionkey: UUID

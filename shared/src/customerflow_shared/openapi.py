@@ -30,13 +30,25 @@ def operation(
         def __post_init__(self) -> None:
             self.parameters = [*(self.parameters or []), *parameters]
             if body is not None:
-                content = OpenAPIMediaType(schema=_inline_schema(body))
+                content = OpenAPIMediaType(schema=inline_schema(body))
                 self.request_body = RequestBody(content={media_type: content}, required=True)
 
     return Documented
 
 
-def _inline_schema(struct: type[msgspec.Struct]) -> Any:
+def inline_schema(struct: type[msgspec.Struct]) -> Any:
     """A struct's JSON schema without references, in the form in which msgspec gives it; Litestar passes it through."""
     _, definitions = msgspec.json.schema_components([struct], ref_template="{name}")
-    return definitions[struct.__name__]
+
+    def resolved(schema: Any) -> Any:
+        match schema:
+            case {"$ref": name}:
+                return resolved(definitions[name])
+            case dict():
+                return {key: resolved(value) for key, value in schema.items()}
+            case list():
+                return [resolved(value) for value in schema]
+            case _:
+                return schema
+
+    return resolved(definitions[struct.__name__])

@@ -162,15 +162,20 @@ def answer_framework_error(request: Request[Any, Any, Any], error: HTTPException
 
 
 def answer_bug(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
-    log.error("unexpected error", path=request.scope["path"], exc_info=error)
-    return answer_problem(request, Problem("internal", "The error has been recorded under this trace id."))
+    return answer_problem(request, bug(request.scope["path"], error))
+
+
+def bug(path: str, error: Exception) -> Problem:
+    """Record what nobody expected; the answer says no more than where to find it."""
+    log.error("unexpected error", path=path, exc_info=error)
+    return Problem("internal", "The error has been recorded under this trace id.")
 
 
 Translation = Callable[[Any], Problem]
 
 
 def exception_handlers(translations: Mapping[type[Exception], Translation]) -> dict[type[Exception], Any]:
-    """Litestar's handlers: for problems, for what a program's own errors mean, for the framework's errors and for bugs."""
+    """Litestar's handlers: for problems, a program's own errors, the framework's errors, and bugs."""
 
     def translated(translate: Translation) -> Any:
         return lambda request, error: answer_problem(request, translate(error))

@@ -18,10 +18,11 @@ from litestar import Litestar, Response, get
 from litestar.di import Provide
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import SwaggerRenderPlugin
+from litestar.openapi.spec import PathItem
 from litestar.params import FromPath
-from litestar.plugins.opentelemetry import OpenTelemetryConfig, OpenTelemetryPlugin
-from litestar.types import ControllerRouterHandler, Message, Scope
-from opentelemetry import trace
+from litestar.types import ASGIApp, ControllerRouterHandler, Message, Scope
+from opentelemetry.instrumentation.asgi import OpenTelemetryMiddleware
+from opentelemetry.util.http import ExcludeList
 
 from customerflow_shared import problems, telemetry
 from customerflow_shared.settings import Listen
@@ -73,28 +74,30 @@ def create(
     lifespan: Sequence[Lifespan] = (),
     translations: Mapping[type[Exception], problems.Translation] | None = None,
     dependencies: Mapping[str, Any] | None = None,
+    documented: Mapping[str, PathItem] | None = None,
 ) -> Litestar:
-    """The ASGI application of one program. `translations` say which problem each of its own errors is."""
+    """The ASGI application of one program.
 
-    @get("/health/live", tags=["health"], opt={"untraced": True})
+    `translations` say which problem each of its own errors is; `documented` are the paths that do not describe
+    themselves.
+    """
+
+    @get("/health/live", tags=["health"])
     async def live() -> dict[str, str]:
         """The process runs."""
         return {"status": "live"}
 
-    @get("/health/ready", tags=["health"], opt={"untraced": True})
+    @get("/health/ready", tags=["health"])
     async def ready() -> Response[dict[str, Any]]:
         """Everything that this program needs answers (200), or what does not (503)."""
         checks = await health.status()
         fit = all(result == "ok" for result in checks.values())
         return Response({"status": "ready" if fit else "not ready", "checks": checks}, status_code=200 if fit else 503)
 
-    return Litestar(
+    app = Litestar(
         [live, ready, docs_asset, problems.describe_problem, *handlers],
         exception_handlers=problems.exception_handlers(translations or {}),  # type: ignore[arg-type]  # int keys allowed
-        dependencies={
-            name: Provide(lambda value=value: value, sync_to_thread=False)
-            for name, value in (dependencies or {}).items()
-        },
+        dependencies={name: _provide(value) for name, value in (dependencies or {}).items()},
         before_send=[_name_span],
         lifespan=list(lifespan),
         logging_config=None,
@@ -114,10 +117,9 @@ def create(
                 )
             ],
         ),
-        plugins=[
-            OpenTelemetryPlugin(OpenTelemetryConfig(exclude_spans=["receive", "send"], exclude=["/health", "/docs"]))
-        ],
     )
+    app.openapi_schema.paths = {**(app.openapi_schema.paths or {}), **(documented or {})}
+    return app
 
 
 @get("/docs/assets/{name:str}", include_in_schema=False, cache_control=None, sync_to_thread=True)
@@ -130,11 +132,15 @@ def docs_asset(name: FromPath[str]) -> Response[bytes]:
 
 
 async def _name_span(message: Message, scope: Scope) -> None:
-    """Name a request's span by its route, not by its path: paths hold customer ids."""
     if message["type"] == "http.response.start" and (template := scope.get("path_template")):
-        span = trace.get_current_span()
-        span.update_name(f"{scope['method']} {template}")  # type: ignore[typeddict-item]  # http scopes only
-        span.set_attribute("http.route", template)
+        telemetry.name_request(scope["method"], template)  # type: ignore[typeddict-item]  # http scopes only
+
+
+def _provide(value: Any) -> Provide:
+    def given() -> Any:
+        return value
+
+    return Provide(given, sync_to_thread=False)
 
 
 class _Server(uvicorn.Server):
@@ -153,10 +159,13 @@ class _Server(uvicorn.Server):
         asyncio.get_running_loop().call_later(self._drain_delay, super().handle_exit, sig, frame)
 
 
-def run(app: Litestar, health: Health, settings: Listen) -> None:
+def run(app: ASGIApp, health: Health, settings: Listen) -> None:
     """Serve until SIGTERM or SIGINT; requests in flight are finished first."""
+    traced: Any = OpenTelemetryMiddleware(
+        app, exclude_spans=["receive", "send"], excluded_urls=ExcludeList(["/health/", "/docs"])
+    )
     config = uvicorn.Config(
-        app,
+        traced,
         host=settings.host,
         port=settings.port,
         log_config=None,

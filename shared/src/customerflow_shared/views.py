@@ -10,8 +10,9 @@
 A generation is named `<schema>-<random>`; another `SCHEMA` than the live one's makes the projector build anew.
 """
 
+import re
 import secrets
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Literal
 from uuid import UUID
 
@@ -28,7 +29,7 @@ CustomerStatus = Literal["active", "archived"]
 
 
 class CustomerView(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """A customer as the query service shows it; times are UTC."""
+    """A customer as the query service shows it; times as `timestamp` gives them."""
 
     id: UUID
     version: int
@@ -36,8 +37,13 @@ class CustomerView(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     name: str
     email: str | None
     status: CustomerStatus
-    created_at: datetime
-    updated_at: datetime
+    created_at: str
+    updated_at: str
+
+
+def timestamp(moment: datetime) -> str:
+    """ISO 8601 in UTC, always to the millisecond: such texts sort as the moments do."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def new_generation() -> str:
@@ -46,6 +52,10 @@ def new_generation() -> str:
 
 def schema_of(generation: str) -> str:
     return generation.partition("-")[0]
+
+
+def is_generation_key(key: str) -> bool:
+    return re.match(r"cf:[0-9]+-[0-9a-f]{8}:", key) is not None
 
 
 def customer_key(generation: str, customer_id: UUID | str) -> str:

@@ -155,7 +155,7 @@ async def check_schema(engine: AsyncEngine) -> None:
 
 
 async def migrate(owner_url: str, runtime_url: str) -> None:
-    """Bring the schema up to date and grant the runtime account its rights. Safe to call from many processes at once."""
+    """Bring the schema up to date and grant the runtime account its rights; any number of processes may try."""
     owner = open_engine(owner_url)
     try:
         async with owner.connect() as connection:
@@ -170,7 +170,7 @@ async def migrate(owner_url: str, runtime_url: str) -> None:
             if make_url(runtime_url).username != make_url(owner_url).username:
                 account = await _account(runtime_url)
                 for table, rights in RUNTIME_GRANTS.items():
-                    await connection.exec_driver_sql(f"GRANT {rights} ON {table} TO {account}")
+                    await connection.execute(text(f"GRANT {rights} ON {table} TO {account}"))
             await connection.execute(text("SELECT RELEASE_LOCK(:name)"), {"name": MIGRATION_LOCK})
     finally:
         await owner.dispose()
@@ -181,7 +181,7 @@ async def _account(url: str) -> str:
     """The account, quoted, that the server matches with the runtime URL; asked without a database, on which it may
     have no rights yet.
     """
-    engine = open_engine(make_url(url).set(database=None).render_as_string(hide_password=False))
+    engine = open_engine(make_url(url).set(database="").render_as_string(hide_password=False))
     try:
         async with engine.connect() as connection:
             user, _, host = str(await connection.scalar(text("SELECT CURRENT_USER()"))).rpartition("@")

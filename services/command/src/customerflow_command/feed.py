@@ -5,10 +5,10 @@ Its reader needs no access to MySQL, and knows nothing of its schema.
 
 import hmac
 from collections.abc import AsyncIterator, Sequence
+from typing import TypeAlias
 
-import structlog
 from customerflow_shared import requests
-from customerflow_shared.events import Recorded, encode
+from customerflow_shared.events import Place, Recorded, encode
 from customerflow_shared.problems import Problem
 from litestar import Response, get
 from litestar.connection import ASGIConnection
@@ -19,10 +19,9 @@ from litestar.response import Stream
 from litestar.types import Guard
 
 from customerflow_command.api import HttpRequest
-from customerflow_command.personal import UnreadableEvent
 from customerflow_command.store import Store
 
-log = structlog.get_logger()
+Page: TypeAlias = Sequence[Recorded | Place]
 
 NDJSON = "application/x-ndjson"
 
@@ -50,7 +49,7 @@ async def events_after(request: HttpRequest, store: NamedDependency[Store]) -> S
     pages = store.feed(requests.integer(given, "after", default=0))
     # the head is read before the events: a reader that finds fewer has been cut off
     head = await store.head()
-    first: Sequence[Recorded] = await anext(pages, [])
+    first: Page = await anext(pages, [])
     return Stream(_lines(first, pages), media_type=NDJSON, headers={"CustomerFlow-Head": str(head)})
 
 
@@ -67,15 +66,11 @@ async def events_of_customer(
 ROUTES = [events_after, events_of_customer]
 
 
-async def _lines(first: Sequence[Recorded], rest: AsyncIterator[Sequence[Recorded]]) -> AsyncIterator[bytes]:
+async def _lines(first: Page, rest: AsyncIterator[Page]) -> AsyncIterator[bytes]:
     yield _ndjson(first)
-    try:
-        async for page in rest:
-            yield _ndjson(page)
-    except UnreadableEvent as error:
-        log.error("the feed ends early", exc_info=error)
-        raise
+    async for page in rest:
+        yield _ndjson(page)
 
 
-def _ndjson(page: Sequence[Recorded]) -> bytes:
+def _ndjson(page: Page) -> bytes:
     return b"".join(encode(recorded) + b"\n" for recorded in page)

@@ -26,7 +26,7 @@ class LeaseLost(Exception):
 
 
 class Lease:
-    """Held by one process at a time, by the database's clock. `token` grows with each new holder: the fencing number."""
+    """Held by one process at a time, by the database's clock. `token` grows with each holder: the fencing number."""
 
     def __init__(self, engine: AsyncEngine, holder: str) -> None:
         self._engine = engine
@@ -67,7 +67,8 @@ class Lease:
                 (LEASE_SECONDS, self._holder, self.token),
             )
             taken = not renewed and await session.run(
-                "UPDATE cf_leases SET token = token + 1, holder = %s, expires_at = UTC_TIMESTAMP(6) + INTERVAL %s SECOND "
+                "UPDATE cf_leases SET token = token + 1, holder = %s, "
+                "expires_at = UTC_TIMESTAMP(6) + INTERVAL %s SECOND "
                 "WHERE name = 'relay' AND expires_at < UTC_TIMESTAMP(6)",
                 (self._holder, LEASE_SECONDS),
             )

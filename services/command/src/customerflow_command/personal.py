@@ -50,7 +50,7 @@ class KeyProvider(Protocol):
 
 
 class MasterKeys:
-    """Master keys from the environment: `k2=<base64>,k1=<base64>`; the first wraps, all unwrap, so keys can be rotated."""
+    """Master keys as text, `k2=<base64>,k1=<base64>`: the first wraps, all unwrap, so they can be rotated."""
 
     def __init__(self, text: str) -> None:
         """Raises ValueError, without quoting the text, if it is not of that form."""

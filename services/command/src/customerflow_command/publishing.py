@@ -20,6 +20,7 @@ from customerflow_shared.integration import (
     CustomerUpdatedV1,
     IntegrationEvent,
 )
+from customerflow_shared.views import timestamp
 from msgspec import UNSET
 
 
@@ -52,7 +53,7 @@ def cloud_event(recorded: Recorded) -> CloudEvent:
         type=TYPE_PREFIX + ROUTING_KEYS[type(event)],
         source=SOURCE,
         subject=recorded.customer_id,
-        time=recorded.recorded_at,
+        time=timestamp(recorded.recorded_at),
         datacontenttype="application/json",
         sequence=f"{recorded.version:020d}",
         partitionkey=recorded.customer_id,

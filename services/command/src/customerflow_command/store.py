@@ -8,12 +8,15 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
-from customerflow_shared.events import Metadata, Recorded
+import structlog
+from customerflow_shared.events import Metadata, Place, Recorded
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from customerflow_command import database
 from customerflow_command.customer import Customer, evolve
 from customerflow_command.personal import KeyProvider, Sealed, UnreadableEvent, WrappedKey, unseal
+
+log = structlog.get_logger()
 
 FEED_PAGE = 500
 
@@ -128,8 +131,12 @@ class Store:
         async with database.session(self._engine) as session:
             return int((await session.rows("SELECT head FROM cf_position"))[0][0])
 
-    async def feed(self, after: int) -> AsyncIterator[list[Recorded]]:
-        """All events with a position above `after`, in pages, in order, up to the head of the moment."""
+    async def feed(self, after: int) -> AsyncIterator[list[Recorded | Place]]:
+        """All events with a position above `after`, in pages, in order, up to the head of the moment.
+
+        Of an event that cannot be read there is the place only, so that its customer can be set aside and the others
+        go on.
+        """
         while True:
             async with database.session(self._engine) as session:
                 rows = await session.rows(
@@ -142,8 +149,8 @@ class Store:
                 return
             after = page[-1].position
 
-    async def stream(self, customer_id: UUID, after: int) -> list[Recorded]:
-        """One customer's events with a version above `after`."""
+    async def stream(self, customer_id: UUID, after: int) -> list[Recorded | Place]:
+        """One customer's events with a version above `after`; places as in `feed`."""
         async with database.session(self._engine) as session:
             rows = await session.rows(
                 _SELECT + "WHERE e.customer_id = %s AND e.version > %s ORDER BY e.version",
@@ -151,8 +158,16 @@ class Store:
             )
         return self._read(rows)
 
-    def _read(self, rows: Iterable[tuple[Any, ...]]) -> list[Recorded]:
-        return [self._reader.read(row) for row in rows]
+    def _read(self, rows: Iterable[tuple[Any, ...]]) -> list[Recorded | Place]:
+        page: list[Recorded | Place] = []
+        for row in rows:
+            try:
+                page.append(self._reader.read(row))
+            except UnreadableEvent as error:
+                place = Place(position=row[0], customer_id=UUID(bytes=row[1]), version=row[2])
+                log.error("event cannot be read", position=place.position, error=str(error))
+                page.append(place)
+        return page
 
 
 def utc_now() -> datetime:

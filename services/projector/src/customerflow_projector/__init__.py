@@ -1,1 +1,1 @@
-"""To be written."""
+"""Consumes domain events and keeps the read model."""

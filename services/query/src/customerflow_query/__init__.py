@@ -1,1 +1,1 @@
-"""To be written."""
+"""The read side: answers from Redis, and from nothing else."""

@@ -1,0 +1,73 @@
+"""The composition root of the projector."""
+
+import os
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import msgspec
+from customerflow_shared import service
+from customerflow_shared.settings import AmqpUrl, HttpUrl, Listen, Port, RedisUrl, Token
+from litestar import Litestar
+from opentelemetry.instrumentation.redis import RedisInstrumentor
+
+from customerflow_projector import feed as event_feed
+from customerflow_projector import read_model
+from customerflow_projector.apply import Applier
+from customerflow_projector.consumer import Consumer
+from customerflow_projector.feed import Feed
+from customerflow_projector.keeper import Keeper
+from customerflow_projector.read_model import ReadModel
+
+
+class ToolSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """For the commands that work on the read model and leave."""
+
+    redis_url: RedisUrl
+    feed_url: HttpUrl
+    feed_token: Token
+    log_level: str = "warning"
+
+
+class ProjectorSettings(Listen, frozen=True, kw_only=True):
+    amqp_url: AmqpUrl
+    redis_url: RedisUrl
+    feed_url: HttpUrl
+    feed_token: Token
+    replica: str = ""
+    """A name that no other replica has; by default made of host name and process id."""
+    port: Port = 8083
+
+
+def projector(config: ProjectorSettings) -> tuple[Litestar, service.Health]:
+    RedisInstrumentor().instrument()
+    redis = read_model.connect(config.redis_url)
+    http = event_feed.connect(config.feed_url, config.feed_token)
+    model, feed = ReadModel(redis), Feed(http)
+    applier = Applier(model, feed)
+    consumer = Consumer(config.amqp_url, config.replica or f"{socket.gethostname()}-{os.getpid()}", model, applier)
+    keeper = Keeper(model, feed, applier)
+
+    async def broker() -> None:
+        if not consumer.connected:
+            raise ConnectionError("not connected")
+
+    health = service.Health(
+        {"redis": model.ping, "rabbitmq": broker, "event feed": feed.ping, "read model": keeper.check}
+    )
+
+    @asynccontextmanager
+    async def lifespan(_: Litestar) -> AsyncIterator[None]:
+        async with service.background("consumer", consumer.run), service.background("keeper", keeper.run):
+            yield
+        await http.aclose()
+        await redis.aclose()
+
+    app = service.create(
+        "CustomerFlow projector",
+        "Keeps the read model. It has no interface but its health.",
+        handlers=[],
+        health=health,
+        lifespan=[lifespan],
+    )
+    return app, health

@@ -1,0 +1,142 @@
+"""Taking domain events from the sixteen shard queues, in batches of whatever has arrived.
+
+Every replica consumes every queue; a queue gives to one of them, the one with the highest weight for it (RabbitMQ 4;
+before that, the first). Nothing is acknowledged before it is applied, and what is delivered twice is applied once.
+"""
+
+import asyncio
+import hashlib
+from collections.abc import Sequence
+
+import structlog
+from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMessage
+from aio_pika.exceptions import AMQPError, ChannelInvalidStateError
+from customerflow_shared import events, messaging, telemetry
+from customerflow_shared.events import Place, Recorded
+from msgspec import DecodeError
+from opentelemetry import trace
+from redis.exceptions import RedisError
+
+from customerflow_projector.apply import Applier
+from customerflow_projector.read_model import ReadModel
+
+log = structlog.get_logger()
+tracer = trace.get_tracer("customerflow.projector")
+
+PREFETCH = 64  # per queue
+BATCH = 500
+PAUSE = 0.5  # seconds after a failure
+LOOK_EVERY = 5.0  # seconds, for queues that were deleted under us
+
+INTERRUPTIONS = (AMQPError, ChannelInvalidStateError, OSError, TimeoutError)
+
+Inbox = asyncio.Queue[AbstractIncomingMessage | None]
+
+
+class Consumer:
+    def __init__(self, amqp_url: str, replica: str, model: ReadModel, applier: Applier) -> None:
+        self._amqp_url = amqp_url
+        self._replica = replica
+        self._model = model
+        self._applier = applier
+        self.connected = False
+
+    async def run(self) -> None:
+        while True:
+            try:
+                async with messaging.connected(self._amqp_url, f"projector {self._replica}") as connection:
+                    await self._consume(connection)
+            except* INTERRUPTIONS as group:
+                log.warning("consuming is interrupted", error=telemetry.describe(group.exceptions[0]))
+            finally:
+                self.connected = False
+            await asyncio.sleep(PAUSE)
+
+    async def _consume(self, connection: AbstractConnection) -> None:
+        inbox: Inbox = asyncio.Queue()
+        channel = await connection.channel(publisher_confirms=False)
+        channel.close_callbacks.add(lambda *_: inbox.put_nowait(None))
+        await channel.set_qos(prefetch_count=PREFETCH)
+        await messaging.declare(channel)
+        for shard in range(messaging.SHARDS):
+            name = messaging.shard_queue(shard)
+            queue = await channel.get_queue(name, ensure=False)
+            await queue.consume(inbox.put, arguments={"x-priority": weight(self._replica, name)})
+        self.connected = True
+        log.info("consuming", replica=self._replica)
+        async with asyncio.TaskGroup() as tasks:
+            watch = tasks.create_task(_watch_queues(channel))
+            await self._work(inbox)
+            watch.cancel()
+
+    async def _work(self, inbox: Inbox) -> None:
+        """Returns when the channel is closed; its messages will come again."""
+        while True:
+            batch = [await inbox.get()]
+            while len(batch) < BATCH and not inbox.empty():
+                batch.append(inbox.get_nowait())
+            messages = [message for message in batch if message is not None]
+            if len(messages) < len(batch):
+                return
+            await self._handle(messages)
+
+    async def _handle(self, messages: Sequence[AbstractIncomingMessage]) -> None:
+        batch: list[Recorded | Place] = []
+        readable: list[AbstractIncomingMessage] = []
+        for message in messages:
+            try:
+                batch.append(events.decode(message.body))
+                readable.append(message)
+            except DecodeError:
+                log.error("message set aside: it is no event", routing_key=message.routing_key)
+                await message.reject(requeue=False)
+        if not readable:
+            return
+        spans = [_span(message) for message in readable]
+        links = [trace.Link(span.get_span_context()) for span in spans]
+        with tracer.start_as_current_span(
+            "project batch", links=links, attributes={"customerflow.batch.size": len(batch)}
+        ):
+            await self._apply(batch)
+        for span in spans:
+            span.end()
+        await readable[-1].ack(multiple=True)
+
+    async def _apply(self, batch: Sequence[Recorded | Place]) -> None:
+        """Apply to the live generation and to the one being built; wait for Redis as long as it takes."""
+        while True:
+            try:
+                live, building = await self._model.generations()
+                if building:
+                    await self._applier.apply_where_next(building, batch)
+                if live:
+                    return await self._applier.apply(live, batch)
+                # nothing is live yet: the keeper builds a generation from the feed, these events included
+            except (RedisError, OSError, TimeoutError) as error:
+                log.warning("redis does not take events", error=telemetry.describe(error))
+            await asyncio.sleep(PAUSE)
+
+
+async def _watch_queues(channel: AbstractChannel) -> None:
+    """Raise ConnectionError once a queue has no consumer: it was deleted, and perhaps declared again, under us."""
+    while True:
+        await asyncio.sleep(LOOK_EVERY)
+        for shard in range(messaging.SHARDS):
+            queue = await channel.declare_queue(messaging.shard_queue(shard), passive=True)
+            if not queue.declaration_result.consumer_count:
+                raise ConnectionError(f"{queue.name} has lost its consumer")
+
+
+def weight(replica: str, queue: str) -> int:
+    """Spreads the queues over the replicas without a coordinator: each is highest for about its share of them."""
+    return int.from_bytes(hashlib.blake2b(f"{replica}:{queue}".encode(), digest_size=2).digest())
+
+
+def _span(message: AbstractIncomingMessage) -> trace.Span:
+    traceparent = message.headers.get("traceparent")
+    return tracer.start_span(
+        "project",
+        telemetry.context_of(traceparent if isinstance(traceparent, str) else None),
+        kind=trace.SpanKind.CONSUMER,
+        attributes={"messaging.system": "rabbitmq", "messaging.message.id": message.message_id or ""},
+    )

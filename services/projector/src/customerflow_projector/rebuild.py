@@ -1,0 +1,143 @@
+"""A new generation of the read model beside the live one: filled from the event feed, compared, then switched to.
+
+While it is being built, live events go into both generations, so that nothing is missing at the moment of the switch.
+"""
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import msgspec
+import structlog
+from customerflow_shared import views
+
+from customerflow_projector.apply import Applier
+from customerflow_projector.feed import Feed
+from customerflow_projector.read_model import ReadModel
+
+log = structlog.get_logger()
+
+LOCK = "cf:rebuild"
+LOCK_SECONDS = 15.0
+LOOKS = 5  # at documents that differ: both generations are moving
+
+Progress = Callable[[int, int], None]
+"""Called with the position reached and the head of the event store."""
+
+
+class RebuildRunning(Exception):
+    """Another process is rebuilding the read model."""
+
+
+class RebuildInterrupted(Exception):
+    """The rebuild's lock was lost; another process may have begun anew."""
+
+
+class GenerationsDiffer(Exception):
+    """The new generation lacks what the live one has; it has not been switched to."""
+
+
+class Report(msgspec.Struct, frozen=True, kw_only=True):
+    """What a rebuild found.
+
+    `repaired` are customers whose live document was older than, or different from, their events' fold.
+    """
+
+    generation: str
+    events: int
+    customers: int
+    repaired: int
+    parked: int
+
+
+async def rebuild(model: ReadModel, feed: Feed, applier: Applier, progress: Progress, *, force: bool = False) -> Report:
+    """Raises RebuildRunning, RebuildInterrupted, GenerationsDiffer (unless forced), FeedUnavailable, or what Redis
+    raises.
+    """
+    async with _locked(model) as holder:
+        before, _ = await model.generations()
+        generation = views.new_generation()
+        await model.begin(generation)
+        log.info("rebuilding", generation=generation, beside=before)
+
+        position = 0
+        while reached := await _copy(feed, applier, generation, position, progress):
+            position = reached
+        await model.advance(generation, position)
+
+        customers, repaired, missing = await _compare(model, before, generation)
+        if missing and not force:
+            raise GenerationsDiffer(
+                f"{missing} customers of the live generation are newer than, or unknown to, the event store"
+            )
+        run_id = await model.run_id()
+        if not await model.switch(generation, LOCK, holder):
+            raise RebuildInterrupted
+        await model.vouch(run_id)
+        log.info("switched", generation=generation, customers=customers)
+        await model.drop_all_but(generation)
+        parked = len(await model.parked(generation))
+    return Report(generation=generation, events=position, customers=customers, repaired=repaired, parked=parked)
+
+
+async def _copy(feed: Feed, applier: Applier, generation: str, position: int, progress: Progress) -> int:
+    """Apply what comes after the position; the position reached, or 0 if nothing came."""
+    reached = 0
+    async for head, page in feed.after(position):
+        await applier.apply(generation, page)
+        reached = page[-1].position
+        progress(reached, max(head, reached))
+    return reached
+
+
+async def _compare(model: ReadModel, live: str | None, new: str) -> tuple[int, int, int]:
+    """How many customers the new generation has, how many of the live one it repairs, and how many it lacks."""
+    customers = 0
+    async for page in model.documents(new):
+        customers += len(page)
+    if live is None or views.schema_of(live) != views.SCHEMA:
+        return customers, 0, 0
+    repaired = missing = 0
+    async for page in model.documents(live):
+        suspects = list(page)
+        for look in range(LOOKS):
+            olds, news = await model.load(live, suspects), await model.load(new, suspects)
+            pairs = list(zip(suspects, olds, news, strict=True))
+            suspects = [
+                one for one, old, fresh in pairs if old is not None and (not fresh or _version(fresh) < _version(old))
+            ]
+            if look == 0:
+                repaired += sum(
+                    1 for _, old, fresh in pairs if old and fresh and fresh != old and _version(fresh) >= _version(old)
+                )
+            if not suspects:
+                break
+            await asyncio.sleep(0.2)
+        missing += len(suspects)
+    return customers, repaired, missing
+
+
+def _version(stored: bytes) -> int:
+    return views.split(stored)[0]
+
+
+@asynccontextmanager
+async def _locked(model: ReadModel) -> AsyncIterator[str]:
+    holder = secrets.token_hex(8)
+    if not await model.hold(LOCK, holder, LOCK_SECONDS):
+        raise RebuildRunning
+
+    async def keep() -> None:
+        while True:
+            await asyncio.sleep(LOCK_SECONDS / 5)
+            if not await model.hold(LOCK, holder, LOCK_SECONDS):
+                return
+
+    keeper = asyncio.create_task(keep())
+    try:
+        yield holder
+    finally:
+        keeper.cancel()
+        await asyncio.gather(keeper, return_exceptions=True)
+        await model.release(LOCK, holder)
