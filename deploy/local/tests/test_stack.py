@@ -13,12 +13,17 @@ pytestmark = pytest.mark.servers
 
 
 @pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+def shared_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     stack = Stack(tmp_path_factory.mktemp("stack"))
-    stack.start_servers()
     yield stack
     stack.stop()
     assert left_over(stack.instance.folder) == []
+
+
+@pytest.fixture
+def stack(shared_stack: Stack) -> Stack:
+    shared_stack.start_servers()
+    return shared_stack
 
 
 def _wait_until_ready(stack: Stack) -> None:
@@ -67,13 +72,14 @@ def test_stop_ends_what_a_killed_supervisor_left(stack: Stack) -> None:
     os.kill(_supervisor_pid(stack), signal.SIGKILL)
     stack.stop()
     assert left_over(stack.instance.folder) == []
-    stack.start_servers()
 
 
-def test_a_first_start_that_was_interrupted_is_begun_again(stack: Stack) -> None:
+def test_a_first_start_that_was_interrupted_is_begun_again(shared_stack: Stack) -> None:
+    stack = shared_stack
     stack.stop()
     for server in ("mysql", "redis", "rabbitmq"):
-        (stack.instance.folder / server / "was-ready").unlink()
+        (stack.instance.folder / server / "was-ready").unlink(missing_ok=True)
+    (stack.instance.folder / "mysql/data").mkdir(parents=True, exist_ok=True)
     (stack.instance.folder / "mysql/data/ibdata1").write_bytes(b"half of it")
     stack.start_servers()
     _wait_until_ready(stack)
