@@ -90,8 +90,11 @@ def _configure_logs(program: str, level: str) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
-    for noisy in ("aiormq", "aio_pika", "asyncio", "httpx", "httpcore", "uvicorn.access", "alembic"):
+    for noisy in ("asyncio", "httpx", "httpcore", "uvicorn.access", "alembic"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    # they log as errors, again and again, what is raised to us as well
+    for noisy in ("aiormq", "aio_pika"):
+        logging.getLogger(noisy).setLevel(logging.CRITICAL)
 
 
 def _serialize(entry: MutableMapping[str, Any], **_: Any) -> str:

@@ -124,11 +124,7 @@ def relay(config: RelaySettings) -> tuple[Litestar, service.Health]:
     doorbell = Doorbell()
     sender = Relay(Outbox(engine), lease, EventReader(keys), doorbell, config.amqp_url)
 
-    async def broker() -> None:
-        if lease.held and not sender.connected:
-            raise ConnectionError("not connected")
-
-    health = service.Health({"mysql": lambda: database.check_schema(engine), "rabbitmq": broker})
+    health = service.Health({"mysql": lambda: database.check_schema(engine), "rabbitmq": sender.check})
 
     @asynccontextmanager
     async def lifespan(_: Litestar) -> AsyncIterator[None]:

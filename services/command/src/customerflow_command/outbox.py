@@ -43,10 +43,12 @@ class Lease:
         if not self.held:
             raise LeaseLost
 
-    async def wait(self) -> None:
-        while not self.held:
-            self._changed.clear()
-            await self._changed.wait()
+    async def wait(self, seconds: float) -> None:
+        """Return when the lease is taken, or after that time."""
+        self._changed.clear()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._changed.wait()
 
     async def keep(self) -> None:
         """Take the lease when it is free, renew it while it is ours, and give it back when cancelled."""

@@ -7,6 +7,7 @@ overtake. A broker that is away is waited for without limit.
 
 import asyncio
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Self
 from uuid import UUID
@@ -17,6 +18,7 @@ from aio_pika.abc import AbstractConnection, AbstractExchange
 from aio_pika.exceptions import AMQPError, ChannelInvalidStateError
 from customerflow_shared import events, integration, messaging, telemetry
 from customerflow_shared.events import Recorded
+from customerflow_shared.patience import Patience
 from opentelemetry import trace
 
 from customerflow_command.database import DatabaseUnavailable
@@ -31,7 +33,6 @@ tracer = trace.get_tracer("customerflow.relay")
 
 LOOK_EVERY = 0.25  # seconds, should the doorbell not ring
 LOOK_BACK_EVERY = 5.0  # seconds, for pointers that were left behind
-PAUSE = 0.5  # seconds after a failure
 
 
 class NotConfirmed(Exception):
@@ -108,7 +109,7 @@ class Publisher:
 
 
 class Relay:
-    """One of possibly several; the holder of the lease sends, the others stand by."""
+    """One of possibly several, all connected; the holder of the lease sends, the others stand by."""
 
     def __init__(self, outbox: Outbox, lease: Lease, reader: EventReader, doorbell: Doorbell, amqp_url: str) -> None:
         self._outbox = outbox
@@ -116,22 +117,26 @@ class Relay:
         self._reader = reader
         self._doorbell = doorbell
         self._amqp_url = amqp_url
-        self.connected = False
+        self._connection: AbstractConnection | None = None
+        self._patience = Patience("relay")
+
+    async def check(self) -> None:
+        """Raises ConnectionError unless the broker can be reached."""
+        if self._connection is None or self._connection.is_closed:
+            raise ConnectionError("not connected")
 
     async def run(self) -> None:
         while True:
             try:
-                await self._lease.wait()
-                async with messaging.connected(self._amqp_url, "relay") as connection:
-                    publisher = await Publisher.open(connection)
-                    self.connected = True
+                async with messaging.connected(self._amqp_url, "relay") as self._connection:
+                    publisher = await Publisher.open(self._connection)
+                    while not self._lease.held:
+                        await self.check()
+                        await self._lease.wait(LOOK_EVERY)
                     log.info("relaying", token=self._lease.token)
                     await self._send_for_ever(publisher)
             except INTERRUPTIONS as error:
-                log.warning("relaying is interrupted", error=telemetry.describe(error))
-            finally:
-                self.connected = False
-            await asyncio.sleep(PAUSE)
+                await self._patience.after(error)
 
     async def _send_for_ever(self, publisher: Publisher) -> None:
         clock = asyncio.get_running_loop().time
@@ -147,11 +152,10 @@ class Relay:
                 for segment in segments(await self._readable(rows)):
                     await self._send(publisher, segment)
                 continue
-            try:
+            await self.check()
+            with suppress(TimeoutError):
                 async with asyncio.timeout(LOOK_EVERY):
                     await self._doorbell.rung.wait()
-            except TimeoutError:
-                pass
 
     async def _readable(self, rows: Sequence[tuple[object, ...]]) -> list[Recorded]:
         """The events of the rows. A customer with one that cannot be read is parked from there on."""
@@ -174,6 +178,8 @@ class Relay:
         results = await asyncio.gather(*map(publisher.publish, segment), return_exceptions=True)
         confirmed = [one.position for one, result in zip(segment, results, strict=True) if result is None]
         await self._outbox.settle(confirmed, self._lease.token)
+        if confirmed:
+            self._patience.rewarded()
         for result in results:
             if result is not None:
                 raise NotConfirmed(type(result).__name__) from None

@@ -13,6 +13,7 @@ from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMe
 from aio_pika.exceptions import AMQPError, ChannelInvalidStateError
 from customerflow_shared import events, messaging, telemetry
 from customerflow_shared.events import Place, Recorded
+from customerflow_shared.patience import Patience
 from msgspec import DecodeError
 from opentelemetry import trace
 from redis.exceptions import RedisError
@@ -25,7 +26,7 @@ tracer = trace.get_tracer("customerflow.projector")
 
 PREFETCH = 64  # per queue
 BATCH = 500
-PAUSE = 0.5  # seconds after a failure
+PAUSE = 0.2  # seconds, while no generation is live
 LOOK_EVERY = 5.0  # seconds, for queues that were deleted under us
 
 INTERRUPTIONS = (AMQPError, ChannelInvalidStateError, OSError, TimeoutError)
@@ -40,6 +41,7 @@ class Consumer:
         self._model = model
         self._applier = applier
         self.connected = False
+        self._patience = Patience("consumer")
 
     async def run(self) -> None:
         while True:
@@ -47,10 +49,9 @@ class Consumer:
                 async with messaging.connected(self._amqp_url, f"projector {self._replica}") as connection:
                     await self._consume(connection)
             except* INTERRUPTIONS as group:
-                log.warning("consuming is interrupted", error=telemetry.describe(group.exceptions[0]))
+                await self._patience.after(group.exceptions[0])
             finally:
                 self.connected = False
-            await asyncio.sleep(PAUSE)
 
     async def _consume(self, connection: AbstractConnection) -> None:
         inbox: Inbox = asyncio.Queue()
@@ -63,6 +64,7 @@ class Consumer:
             queue = await channel.get_queue(name, ensure=False)
             await queue.consume(inbox.put, arguments={"x-priority": weight(self._replica, name)})
         self.connected = True
+        self._patience.rewarded()
         log.info("consuming", replica=self._replica)
         async with asyncio.TaskGroup() as tasks:
             watch = tasks.create_task(_watch_queues(channel))
@@ -104,6 +106,7 @@ class Consumer:
 
     async def _apply(self, batch: Sequence[Recorded | Place]) -> None:
         """Apply to the live generation and to the one being built; wait for Redis as long as it takes."""
+        patience = Patience("projection")
         while True:
             try:
                 live, building = await self._model.generations()
@@ -112,9 +115,9 @@ class Consumer:
                 if live:
                     return await self._applier.apply(live, batch)
                 # nothing is live yet: the keeper builds a generation from the feed, these events included
+                await asyncio.sleep(PAUSE)
             except (RedisError, OSError, TimeoutError) as error:
-                log.warning("redis does not take events", error=telemetry.describe(error))
-            await asyncio.sleep(PAUSE)
+                await patience.after(error)
 
 
 async def _watch_queues(channel: AbstractChannel) -> None:

@@ -11,7 +11,8 @@ import secrets
 from datetime import UTC, datetime, timedelta
 
 import structlog
-from customerflow_shared import telemetry, views
+from customerflow_shared import views
+from customerflow_shared.patience import Patience
 from redis.exceptions import RedisError
 
 from customerflow_projector.apply import Applier
@@ -26,6 +27,18 @@ LOCK_SECONDS = 10.0
 LOOK_EVERY = 1.0  # seconds
 FOLLOW_EVERY = 2.0  # seconds
 LONGEST_WAIT = 60.0  # seconds between two tries for a parked customer
+
+
+INTERRUPTIONS = (
+    RedisError,
+    OSError,
+    TimeoutError,
+    FeedUnavailable,
+    FeedBehind,
+    RebuildRunning,
+    RebuildInterrupted,
+    GenerationsDiffer,
+)
 
 
 class ReadModelNotReady(Exception):
@@ -49,14 +62,14 @@ class Keeper:
             await asyncio.shield(self._model.release(LOCK, self._holder))
 
     async def _keep(self) -> None:
+        patience = Patience("keeper")
         while True:
             try:
                 if await self._model.hold(LOCK, self._holder, LOCK_SECONDS):
                     await self._look()
-            except (RedisError, OSError, TimeoutError, FeedUnavailable, FeedBehind, RebuildInterrupted) as error:
-                log.warning("the read model cannot be looked after", error=telemetry.describe(error))
-            except (RebuildRunning, GenerationsDiffer) as error:
-                log.warning("no automatic rebuild", error=telemetry.describe(error))
+                patience.rewarded()
+            except INTERRUPTIONS as error:
+                await patience.after(error)
             await asyncio.sleep(LOOK_EVERY)
 
     async def check(self) -> None:
