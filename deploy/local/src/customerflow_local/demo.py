@@ -22,7 +22,7 @@ from rich.table import Table
 from customerflow_local.errors import LocalStackError
 from customerflow_local.names import Invented, invent
 
-_AT_ONCE = 8
+_AT_ONCE = 4
 _VISIBLE_WITHIN = 20.0
 
 

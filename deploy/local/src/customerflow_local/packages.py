@@ -18,28 +18,31 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from customerflow_local.errors import LocalStackError
 
 
 @dataclass(frozen=True)
 class PackageSet:
-    """Debian packages to be unpacked together, and those dependencies that only an installation needs."""
+    """Debian packages to be unpacked together."""
 
     name: str
     packages: tuple[str, ...]
-    not_needed: tuple[str, ...]
+    suite: str | None = None  # None: whatever releases the machine's sources have
 
 
-SERVERS = PackageSet(
-    name="servers",
-    packages=("mariadb-server-core", "mariadb-client-core", "rabbitmq-server", "redis-server"),
-    not_needed=(
-        "adduser", "cron", "debconf", "dpkg", "init-system-helpers", "logrotate", "lsb-base", "media-types",
-        "openssl", "passwd", "perl", "perl-base", "procps", "python3", "socat", "sysvinit-utils", "usrmerge",
-    ),
+# Dependencies that only an installation needs.
+_NOT_NEEDED = (
+    "adduser", "cron", "debconf", "dpkg", "init-system-helpers", "logrotate", "lsb-base", "media-types", "openssl",
+    "passwd", "perl", "perl-base", "procps", "python3", "rabbitmqadmin-ng", "socat", "systemd", "sysvinit-utils",
+    "usrmerge",
 )  # fmt: skip
+
+STABLE = PackageSet("stable", ("mariadb-server-core", "mariadb-client-core", "rabbitmq-server", "redis-server"))
+# From the mirror that the machine uses for its own Debian release; runs on that release all the same, since even
+# the C library is the unpacked one.
+NEWEST = PackageSet("newest", ("mysql-server-core", "rabbitmq-server", "redis-server"), suite="sid")
 
 
 def provide(packages: PackageSet, folder: Path, console: Console) -> Path:
@@ -48,14 +51,14 @@ def provide(packages: PackageSet, folder: Path, console: Console) -> Path:
     The folder's name covers what it holds and where it stands, since the programs know their libraries by
     absolute path: another package list, or a project that was moved, gets a folder of its own.
     """
-    identity = "\n".join((*packages.packages, *packages.not_needed, str(folder)))
+    identity = "\n".join((str(packages.suite), *packages.packages, *_NOT_NEEDED, str(folder)))
     root = folder / f"{packages.name}-{hashlib.sha256(identity.encode()).hexdigest()[:8]}"
     if root.is_dir():
         return root
     folder.mkdir(parents=True, exist_ok=True)
     with _alone(folder / "lock"):
         if not root.is_dir():
-            _fetch_and_unpack(packages, folder / "apt", root, console)
+            _fetch_and_unpack(packages, folder / f"apt-{packages.name}", root, console)
     return root
 
 
@@ -68,13 +71,14 @@ def _alone(lock: Path) -> Iterator[None]:
 
 def _fetch_and_unpack(packages: PackageSet, apt: Path, root: Path, console: Console) -> None:
     """`root` appears whole or not at all; finished downloads survive an interruption."""
-    config = _apt_config(packages, apt)
-    with Progress(
-        TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), console=console, transient=True
-    ) as progress:
-        update = progress.add_task("package lists of this machine's sources", total=100)
-        # A source that cannot be reached matters only if a package is then missing.
-        _apt(["update"], config, progress, update, check=False)
+    columns = TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn()
+    with Progress(*columns, console=console, transient=True) as progress:
+        config = _apt_config(apt)
+        _update(config, progress, "package lists of this machine's sources")
+        if packages.suite is not None:
+            sources = _sources(packages.suite, config)
+            config = _apt_config(apt, sources)
+            _update(config, progress, f"package list of Debian {packages.suite}")
         fetch = progress.add_task(f"fetching {', '.join(packages.packages)}", total=100)
         _apt(["install", "--download-only", *packages.packages], config, progress, fetch)
 
@@ -92,8 +96,11 @@ def _fetch_and_unpack(packages: PackageSet, apt: Path, root: Path, console: Cons
     console.print(f"Servers are unpacked in {root} ({len(archives)} packages; nothing was installed).")
 
 
-def _apt_config(packages: PackageSet, apt: Path) -> Path:
-    """apt's settings and, as its list of installed packages, what is not needed: it is then not fetched."""
+def _apt_config(apt: Path, sources: str | None = None) -> Path:
+    """apt's settings and, as its list of installed packages, what is not needed: it is then not fetched.
+
+    `sources` replaces the machine's.
+    """
     for folder in ("state/lists/partial", "cache/archives/partial"):
         (apt / folder).mkdir(parents=True, exist_ok=True)
     architecture = _run(["dpkg", "--print-architecture"]).strip()
@@ -101,12 +108,10 @@ def _apt_config(packages: PackageSet, apt: Path) -> Path:
         "".join(
             f"Package: {name}\nStatus: install ok installed\nVersion: 999\nArchitecture: {architecture}\n"
             "Multi-Arch: allowed\nMaintainer: nobody\nDescription: only an installation needs it\n\n"
-            for name in packages.not_needed
+            for name in _NOT_NEEDED
         )
     )
-    config = apt / "apt.conf"
-    config.write_text(
-        f"""\
+    settings = f"""\
 Dir::State "{apt}/state";
 Dir::State::status "{apt}/status";
 Dir::Cache "{apt}/cache";
@@ -126,11 +131,36 @@ Acquire::Retries "3";
 #clear DPkg::Post-Invoke;
 #clear DPkg::Pre-Install-Pkgs;
 """
-    )
+    if sources is not None:
+        (apt / "only.sources").write_text(sources)
+        settings += f"""\
+Dir::Etc::SourceList "{apt}/only.sources";
+Dir::Etc::SourceParts "/dev/null";
+Dir::Etc::Preferences "/dev/null";
+Dir::Etc::PreferencesParts "/dev/null";
+"""
+    config = apt / "apt.conf"
+    config.write_text(settings)
     return config
 
 
-def _apt(arguments: list[str], config: Path, progress: Progress, task: object, *, check: bool = True) -> None:
+def _sources(suite: str, config: Path) -> str:
+    """Another release of Debian, from where this machine takes its own."""
+    command = ["apt-get", "-c", str(config), "indextargets", "--format", "$(REPO_URI)"]
+    mirrors = _run([*command, "Created-By: Packages", "Label: Debian", "Component: main"]).split()
+    if not mirrors:
+        raise LocalStackError("apt on this machine has no Debian release of its own to take a mirror from.")
+    keys = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
+    signed_by = f"Signed-By: {keys}\n" if keys.exists() else ""
+    return f"Types: deb\nURIs: {mirrors[0]}\nSuites: {suite}\nComponents: main\n{signed_by}"
+
+
+def _update(config: Path, progress: Progress, description: str) -> None:
+    """A source that cannot be reached matters only if a package is then missing."""
+    _apt(["update"], config, progress, progress.add_task(description, total=100), check=False)
+
+
+def _apt(arguments: list[str], config: Path, progress: Progress, task: TaskID, *, check: bool = True) -> None:
     """Run apt-get and show the percentage that it reports on its status descriptor."""
     read, write = os.pipe()
     command = ["apt-get", "-q", "-c", str(config), "-o", f"APT::Status-Fd={write}", *arguments]
@@ -143,8 +173,8 @@ def _apt(arguments: list[str], config: Path, progress: Progress, task: object, *
             for line in status:  # dlstatus:<count>:<percent>:<what>
                 fields = line.split(":", 3)
                 if fields[0] == "dlstatus":
-                    progress.update(task, completed=float(fields[2]))  # type: ignore[arg-type]
-        progress.update(task, completed=100)  # type: ignore[arg-type]
+                    progress.update(task, completed=float(fields[2]))
+        progress.update(task, completed=100)
     if check and process.returncode != 0:
         raise LocalStackError(
             f"apt could not fetch the servers from this machine's package sources:\n{log.read_text()[-2000:]}"

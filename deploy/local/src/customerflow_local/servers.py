@@ -21,6 +21,8 @@ from customerflow_local.supervision import Service
 # Each port by the service that listens on it.
 PORTS = {"mysql": "mysql", "redis": "redis", "epmd": "epmd", "amqp": "rabbitmq", "erlang": "rabbitmq"}
 
+_WAS_READY = "was-ready"
+
 
 @dataclass(frozen=True)
 class Server:
@@ -54,51 +56,53 @@ def urls(instance: Instance) -> dict[str, str]:
 def start_afresh_unless_ready_before(instance: Instance, name: str) -> Path:
     """The server's folder: as it is if the server was ready once, else empty."""
     folder = instance.folder / name
-    if not _was_ready(folder).exists():
+    if not was_ready(instance, name):
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(mode=0o700)
     return folder
 
 
 def remember_ready(instance: Instance, name: str) -> None:
-    _was_ready(instance.folder / name).touch()
+    (instance.folder / name / _WAS_READY).touch()
 
 
-def _was_ready(folder: Path) -> Path:
-    return folder / "was-ready"
+def was_ready(instance: Instance, name: str) -> bool:
+    return (instance.folder / name / _WAS_READY).exists()
 
 
-# MariaDB
+# MariaDB or MySQL, whichever was unpacked
 
 
 def _mysql(instance: Instance, programs: Path, *, durable: bool) -> Server:
     folder = instance.folder / "mysql"
     config = instance.folder / "config/mysql.cnf"
-    daemon = str(programs / "usr/sbin/mariadbd")
+    accounts = instance.folder / "config/mysql-accounts.sql"
+    command = [str(programs / "usr/sbin/mysqld"), f"--defaults-file={config}", f"--init-file={accounts}"]
 
     def prepare() -> None:
-        user = pwd.getpwuid(os.geteuid()).pw_name  # MariaDB runs as root only if it is told to
-        accounts = instance.write("config/mysql-accounts.sql", _accounts(instance.secrets))
+        user = pwd.getpwuid(os.geteuid()).pw_name  # the server runs as root only if it is told to
+        instance.write("config/mysql-accounts.sql", _accounts(instance.secrets))
         instance.write(
             "config/mysql.cnf",
             f"""\
-[mariadbd]
+[mysqld]
 user = {user}
 basedir = {programs}/usr
 datadir = {folder}/data
 tmpdir = {folder}
+secure-file-priv = {folder}
 socket = {instance.sockets}/mysql.sock
 pid-file = {folder}/pid
-init-file = {accounts}
 bind-address = 127.0.0.1
 port = {instance.ports["mysql"]}
+loose-mysqlx = OFF
 skip-name-resolve
 character-set-server = utf8mb4
 max-connections = 500
+performance-schema = OFF
 innodb-buffer-pool-size = 128M
-innodb-log-file-size = 64M
 innodb-flush-log-at-trx-commit = {1 if durable else 2}
-innodb-fast-shutdown = 1
+sync-binlog = {1 if durable else 0}
 """,
         )
         start_afresh_unless_ready_before(instance, "mysql")
@@ -107,23 +111,20 @@ innodb-fast-shutdown = 1
 
     return Server(
         "mysql",
-        (Service("mysql", [daemon, f"--defaults-file={config}"], priority=10),),
+        (Service("mysql", command, priority=10),),
         prepare,
         lambda: _answers(instance.ports["mysql"], b"", lambda greeting: greeting[4:5] == b"\x0a"),
     )
 
 
 def _create_system_tables(instance: Instance, programs: Path, config: Path) -> None:
+    script = programs / "usr/bin/mariadb-install-db"
+    command = [str(programs / "usr/sbin/mysqld"), f"--defaults-file={config}", "--initialize-insecure"]
+    if script.exists():
+        command = [str(script), f"--defaults-file={config}", f"--basedir={programs}/usr"]
+        command += ["--auth-root-authentication-method=socket", "--skip-test-db", "--skip-log-bin"]
     done = subprocess.run(
-        [
-            str(programs / "usr/bin/mariadb-install-db"),
-            f"--defaults-file={config}",
-            f"--basedir={programs}/usr",
-            "--auth-root-authentication-method=socket",
-            "--skip-test-db",
-            "--skip-log-bin",
-            "--init-file=",
-        ],
+        command,
         env={"PATH": os.environ["PATH"], MARKER: str(instance.folder)},
         stdin=subprocess.DEVNULL,
         capture_output=True,
@@ -131,7 +132,7 @@ def _create_system_tables(instance: Instance, programs: Path, config: Path) -> N
         check=False,
     )
     if done.returncode != 0:
-        raise LocalStackError(f"MariaDB's system tables could not be created:\n{done.stdout}{done.stderr}")
+        raise LocalStackError(f"The database server's own tables could not be made:\n{done.stdout}{done.stderr}")
 
 
 def _accounts(secrets: Mapping[str, str]) -> str:
@@ -140,6 +141,7 @@ def _accounts(secrets: Mapping[str, str]) -> str:
     The owner may also make databases named customerflow_*: each test suite has one of its own.
     """
     return f"""\
+ALTER USER 'root'@'localhost' ACCOUNT LOCK;
 CREATE DATABASE IF NOT EXISTS customerflow CHARACTER SET utf8mb4;
 CREATE USER IF NOT EXISTS 'cf_owner'@'%' IDENTIFIED BY '{secrets["mysql_owner"]}';
 GRANT ALL PRIVILEGES ON customerflow.* TO 'cf_owner'@'%' WITH GRANT OPTION;

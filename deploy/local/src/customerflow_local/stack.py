@@ -34,11 +34,13 @@ class Stack:
         *,
         ports: Mapping[str, int] | None = None,
         durable: bool = True,
+        server_packages: packages.PackageSet = packages.STABLE,
         console: Console | None = None,
     ) -> None:
         self.instance = Instance.open(folder)
         self._preferred_ports = ports or {}
         self._durable = durable
+        self._server_packages = server_packages
         self._console = console or Console(stderr=True)
         self._supervisor = Supervisor(self.instance)
 
@@ -76,15 +78,24 @@ class Stack:
             here = self._supervisor.names()
             self._choose_ports(port for port, service in servers.PORTS.items() if service not in here)
             wanted = servers.servers(self.instance, unpacked, durable=self._durable)
-            missing = [server for server in wanted if not {s.name for s in server.services} <= here]
-            for server in missing:
+            fallen = [server for server in wanted if not self._on_its_way(server)]
+            for server in fallen:
+                self._supervisor.forget(service.name for service in server.services)
                 server.prepare()
                 self._supervisor.run(server.services)
             for server in wanted:
-                for service in server.services:
-                    self._supervisor.start_service(service.name)
-                self._wait(server.services[-1].name, server.ready)
+                self._wait(server.name, server.ready)
                 servers.remember_ready(self.instance, server.name)
+
+    def _on_its_way(self, server: servers.Server) -> bool:
+        """Ready, or was so once and runs: then its data is whole, and it needs time at most."""
+        if server.ready():
+            return True
+        here = self._supervisor.names()
+        return servers.was_ready(self.instance, server.name) and all(
+            service.name in here and self._supervisor.state(service.name) in ("STARTING", "RUNNING")
+            for service in server.services
+        )
 
     def start_programs(
         self, replicas: Mapping[str, int] | None = None, extra_env: Mapping[str, str] | None = None
@@ -169,7 +180,7 @@ class Stack:
     # Inside
 
     def _unpacked(self) -> Path:
-        return packages.provide(packages.SERVERS, RUN / "servers", self._console)
+        return packages.provide(self._server_packages, RUN / "servers", self._console)
 
     def _ensure_supervisor(self) -> None:
         if not self._supervisor.running():

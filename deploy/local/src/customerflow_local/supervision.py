@@ -10,7 +10,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-from supervisor.xmlrpc import SupervisorTransport
+from supervisor.xmlrpc import Faults, SupervisorTransport
 
 from customerflow_local.errors import LocalStackError
 from customerflow_local.instance import PROJECT, Instance
@@ -119,12 +119,10 @@ files = services/*.conf
         return pid
 
     def stop_service(self, name: str) -> None:
-        if self.state(name) not in ("STOPPED", "EXITED", "FATAL"):
-            self._call("stopProcess", name)
+        self._call("stopProcess", name, unless=Faults.NOT_RUNNING)
 
     def start_service(self, name: str) -> None:
-        if self.state(name) not in ("RUNNING", "STARTING"):
-            self._call("startProcess", name, False)
+        self._call("startProcess", name, False, unless=Faults.ALREADY_STARTED)
 
     def stop(self) -> None:
         """Stop all services in order, then supervisord; end by hand whatever outlives it."""
@@ -134,12 +132,14 @@ files = services/*.conf
         end_marked(self._instance.folder)
         self._socket.unlink(missing_ok=True)
 
-    def _call(self, method: str, *arguments: Any) -> Any:
+    def _call(self, method: str, *arguments: Any, unless: int | None = None) -> Any:
         with closing(SupervisorTransport(None, None, f"unix://{self._socket}")) as transport:
             server = xmlrpc.client.ServerProxy("http://localhost", transport=transport)
             try:
                 return getattr(server.supervisor, method)(*arguments)
             except xmlrpc.client.Fault as fault:
+                if fault.faultCode == unless:
+                    return None
                 raise LocalStackError(f"supervisord refused {method} {arguments}: {fault.faultString}") from fault
 
     def _config(self, service: Service) -> str:

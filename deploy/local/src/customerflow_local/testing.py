@@ -4,7 +4,8 @@ With CF_TEST_MYSQL_URL, CF_TEST_MYSQL_OWNER_URL, CF_TEST_AMQP_URL and CF_TEST_RE
 servers are used (the owner must be allowed to make databases, and all suites share the one virtual
 host). Otherwise the servers of the instance .run/test are started when the first test asks for them,
 shared by all pytest processes that run at the same time, and ended by the last. CF_TEST_KEEP=1 leaves
-them running, which makes the next run start at once.
+them running, which makes the next run start at once. CF_TEST_SERVERS=newest takes MySQL 9, RabbitMQ 4 and
+Redis 8 in place of what this machine's Debian release has.
 """
 
 import fcntl
@@ -17,6 +18,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import pytest
 
+from customerflow_local import packages
 from customerflow_local.instance import RUN
 from customerflow_local.stack import Stack
 
@@ -89,8 +91,10 @@ def _with_path(url: str, path: str) -> str:
 
 @contextmanager
 def private_servers() -> Iterator[Servers]:
-    """The servers of .run/test. A lock counts their users, so a pytest that is killed counts no more."""
-    stack = Stack(RUN / "test", durable=False)
+    """A lock counts the users of the servers, so a pytest that is killed counts no more."""
+    known = {"": ("test", packages.STABLE), "newest": ("test-newest", packages.NEWEST)}
+    folder, server_packages = known[os.environ.get("CF_TEST_SERVERS", "")]
+    stack = Stack(RUN / folder, durable=False, server_packages=server_packages)
     with (stack.instance.folder / "users").open("w") as users:
         fcntl.flock(users, fcntl.LOCK_SH)
         try:
