@@ -100,8 +100,8 @@ class Stack:
     def start_programs(
         self, replicas: Mapping[str, int] | None = None, extra_env: Mapping[str, str] | None = None
     ) -> None:
-        """Migrate, then run each program once, or as often as `replicas` says; return when all are ready."""
-        replicas = replicas or {}
+        """Migrate, then run each program as often as `replicas` says, else as before; return when all are ready."""
+        replicas = {**self._replicas(), **(replicas or {})}
         with self.instance.alone():
             here = self._supervisor.names()
             self._choose_ports(name for name in programs.port_names(replicas) if _owner(name) not in here)
