@@ -40,7 +40,7 @@ def connect(url: str) -> Redis:
         health_check_interval=30,
         retry=Retry(NoBackoff(), 1),
     )
-    return Redis(connection_pool=pool)
+    return Redis.from_pool(pool)  # which closes its connections with it
 
 
 class Reader:
