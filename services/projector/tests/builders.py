@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import msgspec
-from customerflow_projector.feed import FeedBehind, FeedUnavailable
+from customerflow_projector.feed import Feed, FeedBehind, FeedUnavailable
 from customerflow_projector.projections import project
 from customerflow_shared import views
 from customerflow_shared.events import (
@@ -66,8 +66,8 @@ def folded(history: Iterable[Recorded]) -> dict[UUID, bytes]:
     return {customer_id: views.pack(view) for customer_id, view in customers.items()}
 
 
-class EventStore:
-    """The event feed of a command service that is a list, and can be away."""
+class EventStore(Feed):
+    """An event feed whose events are a list, and that can be away."""
 
     def __init__(self, events: Iterable[Recorded | Place] = (), *, page: int = 500) -> None:
         self.events = list(events)
@@ -76,22 +76,22 @@ class EventStore:
         self.asked = 0
 
     async def after(self, position: int) -> AsyncIterator[tuple[int, list[Recorded | Place]]]:
-        self._answer()
+        self._ask()
         head = len(self.events)
         if head < position:
             raise FeedBehind
         for start in range(position, head, self.page):
-            self._answer()
+            self._ask()
             yield head, self.events[start : min(start + self.page, head)]
 
     async def of_customer(self, customer_id: UUID, after: int) -> list[Recorded | Place]:
-        self._answer()
+        self._ask()
         return [event for event in self.events if event.customer_id == customer_id and event.version > after]
 
     async def ping(self) -> None:
-        self._answer()
+        self._ask()
 
-    def _answer(self) -> None:
+    def _ask(self) -> None:
         self.asked += 1
         if self.away:
             raise FeedUnavailable("away")

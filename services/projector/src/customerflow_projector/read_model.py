@@ -38,9 +38,10 @@ return 1
 
 _RELEASE = "if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end"
 
-# KEYS: the lock, live, building. ARGV: its holder, the new generation. Only the holder of the lock may switch.
+# KEYS: the lock, live, building. ARGV: its holder, the new generation. Only the holder of the lock may switch, and only to
+# what is still being built: one that was suspended may hold the lock again, but what it had built has been dropped.
 _SWITCH = """
-if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+if redis.call('GET', KEYS[1]) ~= ARGV[1] or redis.call('GET', KEYS[3]) ~= ARGV[2] then return 0 end
 redis.call('SET', KEYS[2], ARGV[2])
 redis.call('DEL', KEYS[3])
 return 1
@@ -82,7 +83,7 @@ def connect(url: str) -> Redis:
         health_check_interval=30,
         retry=Retry(ExponentialBackoff(cap=0.5, base=0.05), 2),
     )
-    return Redis(connection_pool=pool)
+    return Redis.from_pool(pool)  # which closes its connections with it
 
 
 class ReadModel:
@@ -169,7 +170,7 @@ class ReadModel:
         await self._redis.set(views.BUILDING, generation)
 
     async def switch(self, generation: str, lock: str, holder: str) -> bool:
-        """Let queries be answered from this generation; False if the lock has been lost."""
+        """Let queries be answered from this generation; False if the lock has been lost, or another build begun."""
         return bool(await self._redis.eval(_SWITCH, 3, lock, views.LIVE, views.BUILDING, holder, generation))
 
     async def documents(self, generation: str) -> AsyncIterator[dict[UUID, bytes]]:
