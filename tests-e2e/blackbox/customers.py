@@ -1,0 +1,127 @@
+"""The two HTTP interfaces as any client sees them."""
+
+import itertools
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self, TypeAlias
+from uuid import UUID
+
+import httpx
+
+from blackbox.system import System
+
+Json: TypeAlias = dict[str, Any]
+
+MERGE_PATCH = "application/merge-patch+json"
+
+
+def a_customer(**fields: Any) -> Json:
+    """A body that registers: a person nobody has registered before, changed as the test says."""
+    token = secrets.token_hex(6)
+    return {"type": "person", "name": f"Name {token}", "email": f"mail.{token}@example.com", **fields}
+
+
+@dataclass(frozen=True)
+class Customer:
+    """What a client knows after a command: an id and a version."""
+
+    id: str
+    version: int
+
+    @property
+    def path(self) -> str:
+        return f"/v1/customers/{self.id}"
+
+    @property
+    def etag(self) -> str:
+        return f'"{self.version}"'
+
+
+class Customers:
+    """`send` and `get` answer whatever comes; the others insist on success."""
+
+    def __init__(self, system: System, *, timeout: float = 30.0) -> None:
+        limits = httpx.Limits(max_connections=100, max_keepalive_connections=100)
+        self._commands = [httpx.AsyncClient(base_url=url, timeout=timeout, limits=limits) for url in system.commands]
+        self._turn = itertools.cycle(self._commands)
+        self.query = httpx.AsyncClient(base_url=system.query, timeout=timeout, limits=limits)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for client in (*self._commands, self.query):
+            await client.aclose()
+
+    @property
+    def command(self) -> httpx.AsyncClient:
+        """Each command process in turn."""
+        return next(self._turn)
+
+    async def send(
+        self,
+        method: str,
+        path: str,
+        body: object = None,
+        *,
+        if_match: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> httpx.Response:
+        sent = dict(headers or {})
+        if if_match is not None:
+            sent["If-Match"] = if_match
+        if method == "PATCH":
+            sent.setdefault("Content-Type", MERGE_PATCH)
+        return await self.command.request(method, path, json=body, headers=sent)
+
+    async def register(self, **fields: Any) -> Customer:
+        answer = await self.send("POST", "/v1/customers", a_customer(**fields))
+        return _outcome(answer, 201)
+
+    async def patch(self, customer: Customer, **fields: Any) -> Customer:
+        answer = await self.send("PATCH", customer.path, fields, if_match=customer.etag)
+        return _outcome(answer, 200)
+
+    async def archive(self, customer: Customer) -> Customer:
+        answer = await self.send("DELETE", customer.path, if_match=customer.etag)
+        assert answer.status_code == 204, answer.text
+        return Customer(customer.id, version_of(answer))
+
+    async def restore(self, customer: Customer) -> Customer:
+        answer = await self.send("POST", f"{customer.path}/restore", if_match=customer.etag)
+        return _outcome(answer, 200)
+
+    async def get(
+        self, customer: Customer | UUID, *, at_least: int | None = None, wait: int = 5, method: str = "GET"
+    ) -> httpx.Response:
+        """Ask the query service; with `at_least`, as one who must see that version."""
+        path = customer.path if isinstance(customer, Customer) else f"/v1/customers/{customer}"
+        if at_least is None:
+            return await self.query.request(method, path)
+        return await self.query.request(
+            method, path, params={"minVersion": at_least}, headers={"Prefer": f"wait={wait}"}
+        )
+
+    async def read(self, customer: Customer, *, wait: int = 5) -> Json:
+        """The document at the customer's version or a later one: read your own write."""
+        answer = await self.get(customer, at_least=customer.version, wait=wait)
+        assert answer.status_code == 200, f"{customer}: {answer.status_code} {answer.text}"
+        document: Json = answer.json()
+        assert document["version"] >= customer.version
+        return document
+
+
+def version_of(answer: httpx.Response) -> int:
+    """The version that the entity tag names."""
+    return int(answer.headers["ETag"].strip('"'))
+
+
+def _outcome(answer: httpx.Response, status: int) -> Customer:
+    assert answer.status_code == status, f"{answer.status_code} {answer.text}"
+    outcome = answer.json()
+    assert answer.headers["ETag"] == f'"{outcome["version"]}"'
+    return Customer(outcome["id"], outcome["version"])

@@ -1,0 +1,92 @@
+"""Where the system under test is: one that was given by its addresses, or a local stack of the tests' own."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from customerflow_local.stack import Stack
+
+REPLICAS: Final = {"command": 2, "relay": 2, "projector": 3}
+
+
+@dataclass(frozen=True)
+class System:
+    """Addresses only. `stack` is there when the tests own the processes and may kill them."""
+
+    commands: tuple[str, ...]
+    query: str
+    relays: tuple[str, ...]
+    projectors: tuple[str, ...]
+    feed_token: str
+    amqp: str
+    redis: str
+    mysql: str
+    mysql_owner: str | None = None
+    stack: Stack | None = None
+
+    @property
+    def command(self) -> str:
+        return self.commands[0]
+
+    @property
+    def programs(self) -> tuple[str, ...]:
+        return (*self.commands, self.query, *self.relays, *self.projectors)
+
+
+class Incomplete(Exception):
+    """Some addresses of a running system are given, others are missing."""
+
+
+def given(environment: Mapping[str, str] = os.environ) -> System | None:
+    """The system that CF_E2E_* names, or None when it names none."""
+    named = {name: environment.get(f"CF_E2E_{name}", "") for name in _NAMES}
+    if not named["COMMAND_URL"] and not named["QUERY_URL"]:
+        return None
+    if missing := sorted(f"CF_E2E_{name}" for name, value in named.items() if not value):
+        raise Incomplete(", ".join(missing))
+    return System(
+        commands=(named["COMMAND_URL"],),
+        query=named["QUERY_URL"],
+        relays=(named["RELAY_URL"],),
+        projectors=(named["PROJECTOR_URL"],),
+        feed_token=named["FEED_TOKEN"],
+        amqp=named["AMQP_URL"],
+        redis=named["REDIS_URL"],
+        mysql=named["MYSQL_URL"],
+    )
+
+
+_NAMES: Final = (
+    "COMMAND_URL",
+    "QUERY_URL",
+    "RELAY_URL",
+    "PROJECTOR_URL",
+    "FEED_TOKEN",
+    "AMQP_URL",
+    "REDIS_URL",
+    "MYSQL_URL",
+)
+
+
+def started(stack: Stack, extra_env: Mapping[str, str] | None = None) -> System:
+    """The stack as a system, with several of each program; whatever of it runs already is left running."""
+    stack.start_servers()
+    stack.start_programs(replicas=REPLICAS, extra_env=extra_env)
+    urls, env = stack.urls, stack.env
+
+    def replicas(program: str) -> tuple[str, ...]:
+        return tuple(urls[name] for name in sorted(urls) if name.split("-")[0] == program)
+
+    return System(
+        commands=replicas("command"),
+        query=urls["query"],
+        relays=replicas("relay"),
+        projectors=replicas("projector"),
+        feed_token=env["CF_FEED_TOKEN"],
+        amqp=env["CF_AMQP_URL"],
+        redis=env["CF_REDIS_URL"],
+        mysql=env["CF_MYSQL_URL"],
+        mysql_owner=env["CF_MYSQL_OWNER_URL"],
+        stack=stack,
+    )

@@ -1,0 +1,78 @@
+"""One system for the whole run: the one whose addresses CF_E2E_* give, or a local stack of our own."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+from blackbox.customers import Customer, Customers
+from blackbox.feed import Feed
+from blackbox.sink import Sink
+from blackbox.system import Incomplete, System, given, started
+from customerflow_local.instance import RUN
+from customerflow_local.stack import Stack
+
+
+@pytest.fixture(scope="session")
+def sink() -> Iterator[Sink]:
+    """Takes the traces and metrics of our own stack's programs."""
+    with Sink() as sink:
+        yield sink
+
+
+@pytest.fixture(scope="session")
+def system(sink: Sink) -> Iterator[System]:
+    try:
+        running = given()
+    except Incomplete as missing:
+        pytest.fail(f"The address of a running system is given, but not {missing}", pytrace=False)
+    if running:
+        yield running
+        return
+    stack = Stack(RUN / "e2e", durable=False)
+    try:
+        yield started(stack, sink.settings)
+    finally:
+        if not os.environ.get("CF_E2E_KEEP"):
+            stack.stop()
+
+
+@pytest.fixture(scope="session")
+async def customers(system: System) -> AsyncIterator[Customers]:
+    async with Customers(system) as customers:
+        yield customers
+
+
+@pytest.fixture(scope="session")
+async def feed(system: System) -> AsyncIterator[Feed]:
+    async with Feed(system) as feed:
+        yield feed
+
+
+@pytest.fixture(scope="session")
+async def standing(customers: Customers) -> Customer:
+    """A customer at version 1, which no test may change."""
+    return await customers.register()
+
+
+@pytest.fixture(scope="session")
+async def archived(customers: Customers) -> Customer:
+    """An archived customer at version 2, which no test may change."""
+    return await customers.archive(await customers.register())
+
+
+@pytest.fixture
+async def own_stack(system: System, sink: Sink) -> AsyncIterator[Stack]:
+    """Processes that the test may kill; afterwards all of them run again."""
+    if system.stack is None:
+        pytest.skip("kills processes: runs with a stack of its own only")
+    yield system.stack
+    await asyncio.to_thread(started, system.stack, sink.settings)
+
+
+@pytest.fixture
+async def nothing_changes(feed: Feed) -> AsyncIterator[None]:
+    """Whatever the test sends, no event is recorded."""
+    before = await feed.head()
+    yield
+    assert await feed.head() == before
