@@ -6,11 +6,14 @@ from uuid import UUID
 
 from customerflow_projector.read_model import SCAN_PAGE, Parked, ReadModel, Write
 from customerflow_shared import views
+from msgspec.structs import replace
 from redis.asyncio import Redis
 
 from .builders import ANA, BRUNO
 
 OLD, NEW, OTHER = "1-00000001", "1-00000002", "1-00000003"
+MOMENT = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
+ENTRY = Parked(position=7, version=2, error="UnknownEvent", attempts=1, since=MOMENT, attempted_at=MOMENT)
 
 
 async def test_a_checkpoint_only_grows(model: ReadModel) -> None:
@@ -86,11 +89,16 @@ async def test_all_documents_are_found_over_many_pages(model: ReadModel, redis: 
 
 
 async def test_a_parked_customer_is_listed_until_it_is_unparked(model: ReadModel) -> None:
-    moment = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
-    entry = Parked(position=7, version=2, error="UnknownEvent", attempts=1, since=moment, attempted_at=moment)
-    await model.park(NEW, ANA, entry)
-    assert await model.parked(NEW) == {ANA: entry}
-    assert await model.parked_among(NEW, [BRUNO, ANA]) == {ANA}
+    await model.park(NEW, ANA, ENTRY)
+    assert await model.parked(NEW) == {ANA: ENTRY}
+    assert await model.parked_among(NEW, [BRUNO, ANA]) == {ANA: ENTRY}
     assert await model.parked(OLD) == {}
-    await model.unpark(NEW, ANA)
+    assert await model.unpark(NEW, ANA, ENTRY)
     assert await model.parked(NEW) == {}
+
+
+async def test_an_entry_that_has_changed_is_not_removed(model: ReadModel) -> None:
+    await model.park(NEW, ANA, replace(ENTRY, passed_over=3))
+    assert not await model.unpark(NEW, ANA, ENTRY)
+    assert await model.parked(NEW) == {ANA: replace(ENTRY, passed_over=3)}
+    assert await model.unpark(NEW, BRUNO, ENTRY)

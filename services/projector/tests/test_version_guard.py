@@ -63,4 +63,4 @@ async def test_a_server_that_has_forgotten_the_script_is_told_again(model: ReadM
 async def test_nothing_to_do_asks_nothing(model: ReadModel) -> None:
     assert await model.store(GENERATION, []) == []
     assert await model.load(GENERATION, []) == []
-    assert await model.parked_among(GENERATION, []) == set()
+    assert await model.parked_among(GENERATION, []) == {}

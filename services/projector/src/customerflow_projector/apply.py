@@ -11,6 +11,7 @@ from uuid import UUID
 import structlog
 from customerflow_shared import telemetry, views
 from customerflow_shared.events import Place, Recorded
+from msgspec.structs import replace
 
 from customerflow_projector.feed import Feed, FeedUnavailable
 from customerflow_projector.projections import HistoryBroken, project
@@ -31,8 +32,11 @@ class Applier:
     async def apply(self, generation: str, batch: Sequence[Recorded | Place]) -> None:
         """Return when every event is applied, or its customer parked. Raises only what Redis raises."""
         waiting = by_customer(batch)
-        for customer_id in await self._model.parked_among(generation, list(waiting)):
-            del waiting[customer_id]
+        for customer_id, entry in (await self._model.parked_among(generation, list(waiting))).items():
+            newest = waiting.pop(customer_id)[-1].version
+            if newest > entry.passed_over:
+                # a retry that has asked the feed before this event was there must not unpark the customer
+                await self._model.park(generation, customer_id, replace(entry, passed_over=newest))
         while waiting:
             waiting = await self._round(generation, waiting, fill_gaps=True)
 
@@ -45,17 +49,21 @@ class Applier:
             waiting = await self._round(generation, waiting, fill_gaps=False)
 
     async def retry(self, generation: str, customer_id: UUID, entry: Parked) -> bool:
-        """Apply a parked customer's events, in order, from the event feed; True if it is no longer parked."""
+        """Apply a parked customer's events, in order, from the event feed; True if it is no longer parked.
+
+        It stays parked until they are stored: whoever dies on the way leaves it to the next retry.
+        """
+        entry = replace(entry, attempts=entry.attempts + 1, attempted_at=datetime.now(UTC))
+        await self._model.park(generation, customer_id, entry)
         held = (await self._model.load(generation, [customer_id]))[0]
         try:
             missing = await self._feed.of_customer(customer_id, views.split(held)[0] if held else 0)
         except FeedUnavailable:
             return False
-        await self._model.unpark(generation, customer_id)
         waiting = by_customer(missing)
         while waiting:
-            waiting = await self._round(generation, waiting, fill_gaps=True, attempts=entry.attempts, since=entry.since)
-        return not await self._model.parked_among(generation, [customer_id])
+            waiting = await self._round(generation, waiting, fill_gaps=True, retried=entry)
+        return await self._model.unpark(generation, customer_id, entry)
 
     async def _round(
         self,
@@ -63,8 +71,7 @@ class Applier:
         waiting: Mapping[UUID, list[Recorded | Place]],
         *,
         fill_gaps: bool,
-        attempts: int = 0,
-        since: datetime | None = None,
+        retried: Parked | None = None,
     ) -> dict[UUID, list[Recorded | Place]]:
         """Load, fold, store; what another writer has overtaken meanwhile is returned, to be looked at again."""
         held = await self._model.load(generation, list(waiting))
@@ -78,8 +85,8 @@ class Applier:
                     position=events[0].position,
                     version=events[0].version,
                     error=telemetry.describe(error),
-                    attempts=attempts + 1,
-                    since=since or now,
+                    attempts=retried.attempts if retried else 1,
+                    since=retried.since if retried else now,
                     attempted_at=now,
                 )
                 await self._model.park(generation, customer_id, entry)

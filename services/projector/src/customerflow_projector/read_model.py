@@ -36,10 +36,18 @@ redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
 return 1
 """
 
+# KEYS: the parked. ARGV: a customer, its entry. Removes the entry unless it has changed; answers whether it is gone.
+_UNPARK = """
+local entry = redis.call('HGET', KEYS[1], ARGV[1])
+if entry and entry ~= ARGV[2] then return 0 end
+redis.call('HDEL', KEYS[1], ARGV[1])
+return 1
+"""
+
 _RELEASE = "if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end"
 
-# KEYS: the lock, live, building. ARGV: its holder, the new generation. Only the holder of the lock may switch, and only to
-# what is still being built: one that was suspended may hold the lock again, but what it had built has been dropped.
+# KEYS: the lock, live, building. ARGV: its holder, the new generation. Only the holder of the lock may switch, and only
+# to what is still being built: one that was suspended may hold the lock again, but what it had built has been dropped.
 _SWITCH = """
 if redis.call('GET', KEYS[1]) ~= ARGV[1] or redis.call('GET', KEYS[3]) ~= ARGV[2] then return 0 end
 redis.call('SET', KEYS[2], ARGV[2])
@@ -49,7 +57,10 @@ return 1
 
 
 class Parked(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """Why a customer's events are not applied for now. No content of an event is kept: a retry reads them again."""
+    """Why a customer's events are not applied for now. No content of an event is kept: a retry reads them again.
+
+    `passed_over` is the newest version that has come meanwhile.
+    """
 
     position: int
     version: int
@@ -57,6 +68,7 @@ class Parked(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     attempts: int
     since: datetime
     attempted_at: datetime
+    passed_over: int = 0
 
 
 class Write(msgspec.Struct, frozen=True):
@@ -125,17 +137,19 @@ class ReadModel:
                 )
             return [answer == -1 for answer in await pipeline.execute()]
 
-    async def parked_among(self, generation: str, customers: Sequence[UUID]) -> set[UUID]:
+    async def parked_among(self, generation: str, customers: Sequence[UUID]) -> Mapping[UUID, Parked]:
         if not customers:
-            return set()
+            return {}
         found = await self._redis.hmget(views.parked_key(generation), [str(one) for one in customers])
-        return {one for one, entry in zip(customers, found, strict=True) if entry is not None}
+        return {one: _parked_decoder.decode(entry) for one, entry in zip(customers, found, strict=True) if entry}
 
     async def park(self, generation: str, customer_id: UUID, entry: Parked) -> None:
         await self._redis.hset(views.parked_key(generation), str(customer_id), msgspec.json.encode(entry).decode())
 
-    async def unpark(self, generation: str, customer_id: UUID) -> None:
-        await self._redis.hdel(views.parked_key(generation), str(customer_id))
+    async def unpark(self, generation: str, customer_id: UUID, entry: Parked) -> bool:
+        """False if the customer is parked with another entry than this."""
+        key, encoded = views.parked_key(generation), msgspec.json.encode(entry).decode()
+        return bool(await self._redis.eval(_UNPARK, 1, key, str(customer_id), encoded))
 
     async def parked(self, generation: str) -> Mapping[UUID, Parked]:
         found = await self._redis.hgetall(views.parked_key(generation))
