@@ -5,7 +5,6 @@ from contextlib import asynccontextmanager
 from uuid import UUID
 
 import httpx
-import msgspec
 from customerflow_shared import events
 from customerflow_shared.events import Place, Recorded
 
@@ -68,7 +67,7 @@ class Feed:
                 if response.status_code != 200:
                     raise FeedUnavailable(f"the feed answers {response.status_code}")
                 yield response
-        except (httpx.HTTPError, msgspec.DecodeError, KeyError) as error:
+        except (httpx.HTTPError, KeyError, ValueError, RecursionError) as error:  # of the server, the head, a line
             raise FeedUnavailable(type(error).__name__) from None
 
 
