@@ -202,5 +202,7 @@ async def background(name: str, work: Callable[[], Awaitable[None]]) -> AsyncIte
     try:
         yield
     finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        # libraries that use asyncio.wait_for may swallow a cancellation (Python 3.11): insist
+        while not task.done():
+            task.cancel()
+            await asyncio.wait([task], timeout=1)

@@ -25,6 +25,8 @@ log = structlog.get_logger()
 MIGRATION_LOCK = "customerflow.migrate"
 MIGRATION_LOCK_SECONDS = 120
 
+ANSWER_SECONDS = 10.0  # after which a silent server counts as away
+
 DUPLICATE_ENTRY = 1062
 DEADLOCK = 1213
 LOCK_WAIT_TIMEOUT = 1205
@@ -63,7 +65,6 @@ def open_engine(url: str, *, connections: int = 4) -> AsyncEngine:
         hide_parameters=True,
         connect_args={
             "connect_timeout": 5,
-            "read_timeout": 10,
             "binary_prefix": True,
             "charset": "utf8mb4",
             "init_command": "SET SESSION innodb_lock_wait_timeout = 5",
@@ -78,26 +79,29 @@ class Session:
         self._driver = driver
 
     async def rows(self, statement: str, arguments: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        async with self._driver.cursor() as cursor:
-            await cursor.execute(statement, arguments)
+        async with self._executed(statement, arguments) as cursor:
             return list(await cursor.fetchall())
 
     async def run(self, statement: str, arguments: Sequence[Any] = ()) -> int:
         """The number of rows affected."""
-        async with self._driver.cursor() as cursor:
-            return int(await cursor.execute(statement, arguments))
+        async with self._executed(statement, arguments) as cursor:
+            return int(cursor.rowcount)
 
     async def last_insert_id(self, statement: str, arguments: Sequence[Any] = ()) -> int:
         """Run a statement and return what it gave to LAST_INSERT_ID()."""
-        async with self._driver.cursor() as cursor:
-            await cursor.execute(statement, arguments)
+        async with self._executed(statement, arguments) as cursor:
             return int(cursor.lastrowid)
 
     async def commit(self) -> None:
-        await self._driver.commit()
+        async with asyncio.timeout(ANSWER_SECONDS):
+            await self._driver.commit()
 
-    async def rollback(self) -> None:
-        await self._driver.rollback()
+    @asynccontextmanager
+    async def _executed(self, statement: str, arguments: Sequence[Any]) -> AsyncIterator[Any]:
+        # not the driver's own read_timeout: on Python 3.11 that one swallows cancellations (asyncio.wait_for)
+        async with asyncio.timeout(ANSWER_SECONDS), self._driver.cursor() as cursor:
+            await cursor.execute(statement, arguments)
+            yield cursor
 
 
 @asynccontextmanager

@@ -1,0 +1,95 @@
+"""A migrated database per test module, and the parts of the write side on it."""
+
+import base64
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from uuid import UUID
+
+import pytest
+from customerflow_command import database
+from customerflow_command.commit import GroupCommit
+from customerflow_command.customer import ArchiveCustomer, ChangeCustomer, Command, RegisterCustomer
+from customerflow_command.mediator import Handler, Outcome, Request, UnitOfWork, mediator, retrying_lost_races
+from customerflow_command.personal import ClaimHasher, MasterKeys
+from customerflow_command.store import Store, utc_now
+from customerflow_local.testing import Database
+from customerflow_shared import service
+from customerflow_shared.events import Recorded
+from customerflow_shared.ids import uuid7
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+KEY = base64.b64encode(bytes(range(32))).decode()
+
+
+@dataclass(frozen=True)
+class WriteSide:
+    """One command process, as far as the database sees it."""
+
+    engine: AsyncEngine
+    keys: MasterKeys
+    store: Store
+    commit: GroupCommit
+    send: Handler
+
+    async def register(self, name: str = "Ana", email: str | None = None) -> UUID:
+        outcome = await self.do(uuid7(), RegisterCustomer(customer_type="person", name=name, email=email))
+        return outcome.id
+
+    async def rename(self, customer_id: UUID, name: str, *, expected: int | None = None) -> int:
+        return (await self.do(customer_id, ChangeCustomer(name=name), expected)).version
+
+    async def archive(self, customer_id: UUID) -> int:
+        return (await self.do(customer_id, ArchiveCustomer())).version
+
+    async def do(self, customer_id: UUID, command: Command, expected: int | None = None) -> Outcome:
+        versions = None if expected is None else frozenset({expected})
+        return await self.send(
+            Request(customer_id=customer_id, command=command, expected=versions, correlation_id=uuid7())
+        )
+
+    async def feed(self) -> list[Recorded]:
+        return [one async for page in self.store.feed(0) for one in page if isinstance(one, Recorded)]
+
+    async def history(self, customer_id: UUID) -> list[Recorded]:
+        return [one for one in await self.store.stream(customer_id, 0) if isinstance(one, Recorded)]
+
+    async def count(self, table: str) -> int:
+        async with database.session(self.engine) as session:
+            return int((await session.rows(f"SELECT COUNT(*) FROM {table}"))[0][0])
+
+
+Start = Callable[[], AbstractAsyncContextManager[WriteSide]]
+
+
+@pytest.fixture(scope="module")
+async def migrated(cf_database: Database) -> Database:
+    await database.migrate(cf_database.owner_url, cf_database.url)
+    return cf_database
+
+
+@pytest.fixture
+def start(migrated: Database) -> Start:
+    """Start another command process on the same database."""
+
+    @asynccontextmanager
+    async def started() -> AsyncIterator[WriteSide]:
+        engine = database.open_engine(migrated.url)
+        keys = MasterKeys(f"k1={KEY}")
+        store = Store(engine, keys)
+        commit = GroupCommit(engine, on_commit=lambda: None)
+        send = mediator(
+            UnitOfWork(store, commit, keys, ClaimHasher(KEY), utc_now),
+            [retrying_lost_races(3)],
+        )
+        async with service.background("group commit", commit.run):
+            yield WriteSide(engine, keys, store, commit, send)
+        await engine.dispose()
+
+    return started
+
+
+@pytest.fixture
+async def write_side(start: Start) -> AsyncIterator[WriteSide]:
+    async with start() as started:
+        yield started

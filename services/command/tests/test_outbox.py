@@ -1,0 +1,108 @@
+"""One relay acts at a time; a pointer goes only when the relay that sent its event still holds the lease."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from customerflow_command import database, outbox
+from customerflow_command.outbox import Lease, Outbox
+from customerflow_shared import service
+
+if TYPE_CHECKING:
+    import pytest
+
+    from services.command.tests.conftest import WriteSide
+
+
+@asynccontextmanager
+async def keeping(lease: Lease) -> AsyncIterator[Lease]:
+    async with service.background("lease", lease.keep):
+        yield lease
+
+
+async def until_held(lease: Lease, seconds: float = 5) -> None:
+    async with asyncio.timeout(seconds):
+        while not lease.held:
+            await lease.wait(0.05)
+
+
+async def test_one_holds_the_lease_and_a_standby_takes_it_when_given_back(
+    write_side: WriteSide, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outbox, "RENEW_EVERY", 0.05)
+    first, second = Lease(write_side.engine, "first"), Lease(write_side.engine, "second")
+    async with keeping(second):
+        async with keeping(first):
+            while not (first.held or second.held):
+                await asyncio.sleep(0.02)
+            holder, standby = (first, second) if first.held else (second, first)
+            await asyncio.sleep(0.3)
+            assert holder.held
+            assert not standby.held
+        if holder is first:
+            await until_held(second)
+            assert second.token == first.token + 1
+
+
+async def test_a_holder_that_stops_renewing_loses_the_lease(
+    write_side: WriteSide, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outbox, "RENEW_EVERY", 0.05)
+    monkeypatch.setattr(outbox, "LEASE_SECONDS", 1.2)
+    paused = Lease(write_side.engine, "paused")
+    await paused._take_or_renew()
+    assert paused.held
+    async with keeping(Lease(write_side.engine, "next")) as standby:
+        await until_held(standby)
+        assert not paused.held
+        assert standby.token == paused.token + 1
+        # what the paused one does when it wakes changes nothing
+        await paused._take_or_renew()
+        assert not paused.held
+
+
+async def test_only_the_holder_settles(write_side: WriteSide) -> None:
+    box = Outbox(write_side.engine)
+    lease = Lease(write_side.engine, "holder")
+    await lease._take_or_renew()
+    await write_side.register("Ana")
+    positions = [row[0] for row in await box.after(0)]
+    await box.settle(positions, lease.token - 1)
+    assert [row[0] for row in await box.after(0)] == positions
+    await box.settle(positions, lease.token)
+    assert await box.after(0) == []
+    await lease._give_back()
+
+
+async def test_pointers_come_in_the_order_of_positions(write_side: WriteSide) -> None:
+    box = Outbox(write_side.engine)
+    await asyncio.gather(*(write_side.register(f"Ana {number}") for number in range(20)))
+    positions = [row[0] for row in await box.after(0)]
+    assert positions == sorted(positions)
+    assert [row[0] for row in await box.after(positions[4])] == positions[5:]
+
+
+async def test_a_parked_customers_pointers_wait(write_side: WriteSide) -> None:
+    box = Outbox(write_side.engine)
+    parked, other = await write_side.register("Ana"), await write_side.register("Bia")
+    await box.park(parked, 1, "for a test " * 100)
+    await box.park(parked, 1, "twice")
+    assert [(customer, position) for customer, position, _ in await box.parked()] == [(parked, 1)]
+    waiting = {row[1] for row in await box.after(0)}
+    assert other.bytes in waiting
+    assert parked.bytes not in waiting
+    assert await box.release(parked)
+    assert not await box.release(parked)
+    assert parked.bytes in {row[1] for row in await box.after(0)}
+
+
+async def test_events_and_pointers_are_written_together(write_side: WriteSide) -> None:
+    async with database.session(write_side.engine) as session:
+        orphans = await session.rows(
+            "SELECT o.position FROM cf_outbox o LEFT JOIN cf_events e ON e.position = o.position "
+            "WHERE e.position IS NULL"
+        )
+    assert orphans == []

@@ -1,0 +1,214 @@
+"""From the outbox to a real broker: at least once, in order per customer, whatever happens to either."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+import aio_pika
+import pytest
+from customerflow_command import database
+from customerflow_command.doorbell import Doorbell
+from customerflow_command.outbox import Lease, Outbox
+from customerflow_command.relay import Relay, segments
+from customerflow_command.store import EventReader
+from customerflow_shared import events, messaging, service
+from customerflow_shared.events import CustomerArchived, Metadata, Recorded
+
+if TYPE_CHECKING:
+    from customerflow_local.testing import Database
+
+    from services.command.tests.conftest import WriteSide
+
+
+class Observer:
+    """A second consumer of the domain exchange: what arrived, in order."""
+
+    def __init__(self) -> None:
+        self.arrived: list[Recorded] = []
+        self.announced: list[str] = []
+        self.queues: list[aio_pika.abc.AbstractQueue] = []
+
+    async def take(self, message: aio_pika.abc.AbstractIncomingMessage) -> None:
+        recorded = events.decode(message.body)
+        assert isinstance(recorded, Recorded)
+        self.arrived.append(recorded)
+
+    async def leave(self) -> None:
+        """Take nothing any more."""
+        for queue in self.queues:
+            await queue.delete(if_unused=False, if_empty=False)
+
+    async def hear(self, message: aio_pika.abc.AbstractIncomingMessage) -> None:
+        self.announced.append(message.routing_key or "")
+
+    def versions(self) -> dict[UUID, list[int]]:
+        found: dict[UUID, list[int]] = defaultdict(list)
+        for recorded in self.arrived:
+            found[recorded.customer_id].append(recorded.version)
+        return found
+
+
+@pytest.fixture
+async def observer(cf_amqp_url: str) -> AsyncIterator[Observer]:
+    watching = Observer()
+    async with messaging.connected(cf_amqp_url, "observer") as connection:
+        channel = await connection.channel()
+        await messaging.declare(channel)
+        domain = await channel.declare_queue(exclusive=True)
+        for shard in range(messaging.SHARDS):
+            await domain.bind(messaging.DOMAIN, str(shard))
+        await domain.consume(watching.take, no_ack=True)
+        public = await channel.declare_queue(exclusive=True)
+        await public.bind(messaging.INTEGRATION, "#")
+        await public.consume(watching.hear, no_ack=True)
+        watching.queues = [domain, public]
+        yield watching
+
+
+@asynccontextmanager
+async def relaying(write_side: WriteSide, amqp_url: str, name: str = "relay") -> AsyncIterator[Relay]:
+    lease = Lease(write_side.engine, name)
+    relay = Relay(Outbox(write_side.engine), lease, EventReader(write_side.keys), Doorbell(), amqp_url)
+    async with service.background("lease", lease.keep), service.background("relay", relay.run):
+        yield relay
+
+
+async def until(condition: Callable[[], bool], seconds: float = 10) -> None:
+    async with asyncio.timeout(seconds):
+        while not condition():
+            await asyncio.sleep(0.01)
+
+
+async def test_every_event_arrives_in_order_and_the_outbox_empties(
+    write_side: WriteSide, observer: Observer, cf_amqp_url: str
+) -> None:
+    async def live(number: int) -> None:
+        customer_id = await write_side.register(f"Ana {number}")
+        for change in range(4):
+            await write_side.rename(customer_id, f"Ana {number} {change}")
+
+    async with relaying(write_side, cf_amqp_url):
+        await asyncio.gather(*(live(number) for number in range(40)))
+        await until(lambda: len(observer.arrived) >= 200 and len(observer.announced) >= 200)
+        while await write_side.count("cf_outbox"):
+            await asyncio.sleep(0.01)
+    assert all(versions == [1, 2, 3, 4, 5] for versions in observer.versions().values())
+    assert observer.announced.count("customer.registered.v1") == 40
+    assert observer.announced.count("customer.updated.v1") == 160
+
+
+async def test_what_was_committed_while_no_relay_ran_is_sent_later(
+    write_side: WriteSide, observer: Observer, cf_amqp_url: str
+) -> None:
+    customer_id = await write_side.register("Ana")
+    await asyncio.sleep(0.2)
+    assert observer.arrived == []
+    async with relaying(write_side, cf_amqp_url):
+        await until(lambda: customer_id in observer.versions())
+
+
+async def test_a_standby_goes_on_where_the_first_one_left(
+    write_side: WriteSide, observer: Observer, cf_amqp_url: str
+) -> None:
+    async with relaying(write_side, cf_amqp_url, "standby"):
+        async with relaying(write_side, cf_amqp_url, "first"):
+            before = await write_side.register("Ana")
+            await until(lambda: before in observer.versions())
+        after = await write_side.register("Bia")
+        await until(lambda: after in observer.versions())
+
+
+async def test_a_lost_queue_is_declared_again_and_nothing_is_lost(
+    write_side: WriteSide, observer: Observer, cf_amqp_url: str
+) -> None:
+    """An event that no queue takes is an error, not a success."""
+    async with relaying(write_side, cf_amqp_url):
+        first = await write_side.register("Ana")
+        await until(lambda: first in observer.versions())
+        async with messaging.connected(cf_amqp_url, "vandal") as connection:
+            channel = await connection.channel()
+            for shard in range(messaging.SHARDS):
+                await channel.queue_delete(messaging.shard_queue(shard))
+            await channel.queue_delete(messaging.INTEGRATION_LOG)
+            await observer.leave()
+            customers = [await write_side.register(f"Bia {number}") for number in range(5)]
+            async with asyncio.timeout(10):
+                while await write_side.count("cf_outbox"):
+                    await asyncio.sleep(0.05)
+            waiting = [
+                await channel.declare_queue(messaging.shard_queue(shard), passive=True)
+                for shard in range(messaging.SHARDS)
+            ]
+            counts = [queue.declaration_result.message_count or 0 for queue in waiting]
+            assert sum(counts) >= len(customers)
+
+
+async def test_a_closed_connection_repeats_but_never_overtakes(
+    write_side: WriteSide, observer: Observer, cf_amqp_url: str
+) -> None:
+    customer_id = await write_side.register("Ana")
+    async with relaying(write_side, cf_amqp_url) as relay:
+
+        async def cut() -> None:
+            for _ in range(5):
+                await asyncio.sleep(0.15)
+                if relay._connection is not None:
+                    await relay._connection.close()
+
+        async def change() -> None:
+            for number in range(100):
+                await write_side.rename(customer_id, f"Ana {number}")
+                await asyncio.sleep(0.005)
+
+        await asyncio.gather(cut(), change())
+        await until(lambda: 101 in observer.versions()[customer_id])
+    highest = 0
+    for version in observer.versions()[customer_id]:
+        assert version <= highest + 1
+        highest = max(highest, version)
+    assert highest == 101
+
+
+async def test_an_unreadable_event_parks_its_customer_and_the_others_flow_on(
+    write_side: WriteSide, observer: Observer, cf_amqp_url: str, migrated: Database
+) -> None:
+    broken, fine = await write_side.register("Ana"), await write_side.register("Bia")
+    owner = database.open_engine(migrated.owner_url)
+    async with database.session(owner) as session:
+        held = (await session.rows("SELECT pii FROM cf_events WHERE customer_id = %s", (broken.bytes,)))[0][0]
+        await session.run("UPDATE cf_events SET pii = 'x' WHERE customer_id = %s", (broken.bytes,))
+        await session.commit()
+    box = Outbox(write_side.engine)
+    async with relaying(write_side, cf_amqp_url):
+        await write_side.rename(fine, "Caio")
+        await until(lambda: observer.versions()[fine] == [1, 2])
+        assert broken not in observer.versions()
+        assert [customer for customer, _, _ in await box.parked()] == [broken]
+        async with database.session(owner) as session:
+            await session.run("UPDATE cf_events SET pii = %s WHERE customer_id = %s", (held, broken.bytes))
+            await session.commit()
+        assert await box.release(broken)
+        await until(lambda: observer.versions()[broken] == [1])
+    await owner.dispose()
+
+
+def test_a_segment_holds_each_customer_once() -> None:
+    def event(customer: int, version: int) -> Recorded:
+        return Recorded(
+            position=0,
+            customer_id=UUID(int=customer),
+            version=version,
+            event_id=UUID(int=0),
+            recorded_at=datetime.now(UTC),
+            metadata=Metadata(causation_id=UUID(int=0), correlation_id=UUID(int=0)),
+            event=CustomerArchived(),
+        )
+
+    batch = [event(1, 1), event(2, 1), event(1, 2), event(3, 1), event(3, 2)]
+    assert list(segments(batch)) == [batch[:2], batch[2:4], batch[4:]]

@@ -1,0 +1,248 @@
+"""Commands against a real database: what is acknowledged is there, once, in order, and unique."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from contextlib import suppress
+from itertools import groupby
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+import pytest
+from customerflow_command.commit import ClaimTaken, VersionTaken
+from customerflow_command.customer import ChangeCustomer, CustomerIsArchived, CustomerNotFound, RestoreCustomer
+from customerflow_command.mediator import VersionMismatch
+from customerflow_shared.events import CustomerRegistered, CustomerRenamed
+from customerflow_shared.ids import uuid7
+
+if TYPE_CHECKING:
+    from customerflow_command.commit import Unit
+
+    from services.command.tests.conftest import Start, WriteSide
+
+
+async def test_a_registered_customer_is_there(write_side: WriteSide) -> None:
+    customer_id = await write_side.register("Ana", "here@example.com")
+    known = await write_side.store.load(customer_id, fresh=True)
+    assert known.state is not None
+    assert (known.state.name, known.state.email, known.version) == ("Ana", "here@example.com", 1)
+
+
+async def test_each_change_is_an_event_with_the_next_version(write_side: WriteSide) -> None:
+    customer_id = await write_side.register("Ana")
+    outcome = await write_side.do(customer_id, ChangeCustomer(name="Bia", email="bia1@example.com"))
+    assert outcome.version == 3
+    events = await write_side.store.stream(customer_id, 0)
+    assert [event.version for event in events] == [1, 2, 3]
+    assert [event.position for event in events][1:] == [events[1].position, events[1].position + 1]
+
+
+async def test_a_command_that_changes_nothing_writes_nothing(write_side: WriteSide) -> None:
+    customer_id = await write_side.register("Ana")
+    before = await write_side.store.head()
+    assert await write_side.rename(customer_id, "Ana") == 1
+    assert (await write_side.do(customer_id, RestoreCustomer())).version == 1
+    assert await write_side.store.head() == before
+
+
+async def test_an_unknown_customer_is_not_found(write_side: WriteSide) -> None:
+    with pytest.raises(CustomerNotFound):
+        await write_side.rename(uuid7(), "Ana")
+
+
+async def test_an_address_can_be_held_by_one_customer_only(write_side: WriteSide) -> None:
+    first = await write_side.register("Ana", "one@example.com")
+    with pytest.raises(ClaimTaken):
+        await write_side.register("Bia", "ONE@example.com")
+    other = await write_side.register("Caio", "two@example.com")
+    with pytest.raises(ClaimTaken):
+        await write_side.do(other, ChangeCustomer(email="one@example.com"))
+    await write_side.do(first, ChangeCustomer(email="three@example.com"))
+    await write_side.do(other, ChangeCustomer(email="one@example.com"))
+
+
+async def test_a_loser_leaves_no_claim_behind(write_side: WriteSide) -> None:
+    await write_side.register("Ana", "held@example.com")
+    other = await write_side.register("Bia", "mine@example.com")
+    claims = await write_side.count("cf_claims")
+    keys = await write_side.count("cf_customer_keys")
+    with pytest.raises(ClaimTaken):
+        await write_side.do(other, ChangeCustomer(email="held@example.com"))
+    with pytest.raises(ClaimTaken):
+        await write_side.register("Caio", "held@example.com")
+    assert await write_side.count("cf_claims") == claims
+    assert await write_side.count("cf_customer_keys") == keys
+
+
+async def test_an_archived_customer_keeps_its_address(write_side: WriteSide) -> None:
+    customer_id = await write_side.register("Ana", "kept@example.com")
+    await write_side.archive(customer_id)
+    with pytest.raises(ClaimTaken):
+        await write_side.register("Bia", "kept@example.com")
+    with pytest.raises(CustomerIsArchived):
+        await write_side.rename(customer_id, "Bia")
+
+
+async def test_of_many_at_once_one_gets_the_address(start: Start) -> None:
+    async with start() as one, start() as other:
+        for number in range(20):
+            attempts = [side.register("Ana", f"race{number}@example.com") for side in [one, other] * 5]
+            results = await asyncio.gather(*attempts, return_exceptions=True)
+            assert sum(isinstance(result, UUID) for result in results) == 1
+            assert sum(isinstance(result, ClaimTaken) for result in results) == 9
+
+
+async def test_swapping_addresses_at_once_never_deadlocks_for_good(start: Start) -> None:
+    async with start() as one, start() as other:
+        ids = [await one.register("Ana", f"swap{number}@example.com") for number in range(6)]
+
+        async def change(number: int) -> None:
+            side = random.choice([one, other])
+            target = f"swap{random.randrange(6)}@example.com"
+            with suppress(ClaimTaken, VersionTaken):
+                await side.do(random.choice(ids), ChangeCustomer(email=target))
+
+        await asyncio.gather(*(change(number) for number in range(200)))
+        states = [(await one.store.load(customer_id, fresh=True)).state for customer_id in ids]
+        emails = [state.email for state in states if state]
+        assert len(set(emails)) == 6
+        assert await one.count("cf_claims") >= 6
+
+
+async def test_a_command_sees_what_another_process_has_written(start: Start) -> None:
+    """What is remembered in memory decides nothing but writes, and those are checked."""
+    async with start() as one, start() as other:
+        customer_id = await one.register("Ana")
+        assert await other.rename(customer_id, "Bia", expected=1) == 2
+        # one remembers version 1, where the name was Ana
+        with pytest.raises(VersionMismatch) as caught:
+            await one.rename(customer_id, "Ana", expected=1)
+        assert caught.value.current == 2
+        await other.archive(customer_id)
+        with pytest.raises(CustomerIsArchived):
+            await one.rename(customer_id, "Caio")
+        await one.do(customer_id, RestoreCustomer())
+        # other remembers it archived
+        assert await other.rename(customer_id, "Caio") == 5
+
+
+async def test_a_lost_race_is_told_when_a_version_was_expected(start: Start) -> None:
+    async with start() as one, start() as other:
+        customer_id = await one.register("Ana")
+        await other.store.load(customer_id)
+        results: list[int | BaseException] = await asyncio.gather(
+            *(side.rename(customer_id, f"name {number}", expected=1) for number, side in enumerate([one, other] * 4)),
+            return_exceptions=True,
+        )
+        assert [result for result in results if not isinstance(result, Exception)] == [2]
+        assert all(isinstance(result, int | VersionMismatch) for result in results)
+
+
+async def test_without_an_expected_version_lost_races_are_run_again(start: Start) -> None:
+    async with start() as one, start() as other:
+        customer_id = await one.register("Ana")
+        await asyncio.gather(
+            *(side.rename(customer_id, f"name {number}") for number, side in enumerate([one, other])),
+        )
+        assert (await one.store.load(customer_id, fresh=True)).version == 3
+
+
+async def test_positions_are_gapless_and_versions_contiguous_whoever_writes(start: Start) -> None:
+    async with start() as one, start() as other:
+        before = await one.store.head()
+
+        async def work(side: WriteSide, number: int) -> None:
+            customer_id = await side.register(f"Ana {number}", f"gap{number}@example.com")
+            for change in range(4):
+                await side.rename(customer_id, f"Ana {number} {change}")
+            with suppress(ClaimTaken):
+                await side.register("Bia", f"gap{number}@example.com")
+
+        await asyncio.gather(*(work(random.choice([one, other]), number) for number in range(60)))
+        feed = await one.feed()
+        assert [event.position for event in feed] == list(range(1, len(feed) + 1))
+        news = [event for event in feed if event.position > before]
+        assert len(news) == 300
+        for _, events in groupby(sorted(news, key=lambda event: event.customer_id), lambda event: event.customer_id):
+            assert [event.version for event in events] == [1, 2, 3, 4, 5]
+
+
+async def test_a_reader_that_keeps_its_position_misses_nothing(start: Start) -> None:
+    async with start() as one, start() as other:
+        seen: list[int] = []
+        position = await one.store.head()
+        writing = True
+
+        async def follow() -> None:
+            nonlocal position
+            while writing:
+                async for page in one.store.feed(position):
+                    seen.extend(event.position for event in page)
+                    position = page[-1].position
+
+        follower = asyncio.create_task(follow())
+        start_position = position
+        await asyncio.gather(*(random.choice([one, other]).register(f"R {number}") for number in range(400)))
+        await asyncio.sleep(0.1)
+        writing = False
+        await follower
+        assert seen == list(range(start_position + 1, start_position + 401))
+
+
+async def test_commands_that_arrive_together_are_written_together(write_side: WriteSide) -> None:
+    sizes: list[int] = []
+    write_group = write_side.commit._write_group
+
+    async def counted(group: list[Unit]) -> None:
+        sizes.append(len(group))
+        await write_group(group)
+
+    write_side.commit._write_group = counted  # type: ignore[method-assign]  # only to look
+    await asyncio.gather(*(write_side.register(f"G {number}") for number in range(100)))
+    assert sum(sizes) == 100
+    assert len(sizes) < 10
+
+
+async def test_one_conflict_in_a_group_fails_alone(start: Start) -> None:
+    async with start() as one, start() as other:
+        customer_id = await one.register("Ana")
+        await other.rename(customer_id, "Bia")  # one still remembers version 1
+        results = await asyncio.gather(
+            one.rename(customer_id, "Caio", expected=1),
+            *(one.register(f"Beside {number}") for number in range(10)),
+            return_exceptions=True,
+        )
+        assert isinstance(results[0], VersionMismatch)
+        assert all(isinstance(result, UUID) for result in results[1:])
+
+
+async def test_events_come_back_as_they_were_decided(write_side: WriteSide) -> None:
+    customer_id = await write_side.register("Zoë 😀 \"quoted\" \\ 'x' %s", "zoe@example.com")
+    await write_side.rename(customer_id, "名前")
+    registered, renamed = await write_side.history(customer_id)
+    assert registered.event == CustomerRegistered(
+        customer_type="person", name="Zoë 😀 \"quoted\" \\ 'x' %s", email="zoe@example.com"
+    )
+    assert renamed.event == CustomerRenamed(name="名前", previous_name="Zoë 😀 \"quoted\" \\ 'x' %s")
+    assert registered.recorded_at.microsecond % 1000 == 0
+    assert [one.version for one in await write_side.store.stream(customer_id, 1)] == [2]
+
+
+async def test_a_cancelled_command_leaves_all_or_nothing(write_side: WriteSide) -> None:
+    async def impatient(number: int) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(random.uniform(0, 0.01)):
+                await write_side.register("Ana", f"cancel{number}@example.com")
+
+    await asyncio.gather(*(impatient(number) for number in range(200)))
+    await write_side.register("After")
+    registered = [event for event in await write_side.feed() if isinstance(event.event, CustomerRegistered)]
+    emails = {event.event.email for event in registered if isinstance(event.event, CustomerRegistered)}
+    for number in range(200):
+        email = f"cancel{number}@example.com"
+        if email in emails:
+            with pytest.raises(ClaimTaken):
+                await write_side.register("Bia", email)
+        else:
+            await write_side.register("Bia", email)
