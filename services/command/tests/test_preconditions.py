@@ -8,6 +8,8 @@ from customerflow_shared.problems import Problem
     [
         ('"7"', {7}),
         (' "7" , "8" ', {7, 8}),
+        ('"7",', {7}),
+        (', "7" ,, "8"', {7, 8}),
         ('W/"7"', set()),
         ('W/"6", "7"', {7}),
         ('"abc"', set()),
@@ -28,7 +30,7 @@ def test_no_header_is_no_condition() -> None:
     assert not if_match(None).given
 
 
-@pytest.mark.parametrize("header", ["", "7", '"7', '"7" "8"', '"7",', "*, *", 'w/"7"', '"a b"', "\x00"])
+@pytest.mark.parametrize("header", ["", "7", '"7', '"7" "8"', ",", "*, *", 'w/"7"', '"a b"', "\x00"])
 def test_garbage_is_refused(header: str) -> None:
     with pytest.raises(Problem) as caught:
         if_match(header)

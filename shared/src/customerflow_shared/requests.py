@@ -49,5 +49,5 @@ def integer(given: Mapping[str, str], name: str, *, default: int, minimum: int =
     if name not in given:
         return default
     if not _INTEGER.fullmatch(given[name]) or int(given[name]) < minimum:
-        raise Problem("invalid-parameter", f"{name} must be a whole number of at least {minimum}.")
+        raise Problem("invalid-parameter", f"{name} must be a whole number from {minimum} to 18 digits.")
     return int(given[name])

@@ -22,8 +22,9 @@ def if_match(header: str | None) -> Precondition:
         return Precondition(given=False)
     if header.strip() == "*":
         return Precondition(given=True)
-    tags = [_TAG.fullmatch(part.strip()) for part in header.split(",")]
-    if not all(tags):
+    # empty list elements are to be ignored (RFC 9110, 5.6.1)
+    tags = [_TAG.fullmatch(part.strip()) for part in header.split(",") if part.strip()]
+    if not tags or not all(tags):
         raise Problem("if-match-invalid", 'The header must be * or a list of entity tags such as "7".')
     return Precondition(
         given=True,
