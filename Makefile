@@ -38,8 +38,13 @@ stop:  ## End everything that `make demo` and `make up` started; the data stays
 ##@ Change it
 
 .PHONY: test
-test: $(READY)  ## Run every test on real servers, which are started and ended with it
+test: $(READY)  ## Run every test on real servers, and the services' also on the newest ones (MySQL, RabbitMQ 4)
 	@$(PY) -m pytest
+	@CF_TEST_SERVERS=newest $(PY) -m pytest -m servers services
+
+.PHONY: test-compose
+test-compose: $(READY)  ## Run the end-to-end tests on Docker Compose, once as it is and once scaled
+	@PYTHON=$(PY) deploy/compose-e2e
 
 .PHONY: unit
 unit: $(READY)  ## Run the tests that need no server: seconds
@@ -89,7 +94,7 @@ clean:  ## End everything and remove all that was made: servers, data, environme
 help:
 	@awk 'BEGIN { FS = ":.*##" } \
 		/^##@/ { printf "\n%s\n", substr($$0, 5) } \
-		/^[a-z]+:.*##/ { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+		/^[a-z-]+:.*##/ { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 # The environment is complete when its last step has succeeded.
 $(READY): requirements-dev.txt deploy/local/python-env $(PACKAGES:=/pyproject.toml)

@@ -7,7 +7,7 @@ from uuid import UUID
 import pytest
 from cloudevents.core.formats.json import JSONFormat
 from cloudevents.core.v1.event import CloudEvent
-from customerflow_command.publishing import cloud_event
+from customerflow_command.publishing import cloud_events
 from customerflow_shared import integration
 from customerflow_shared.events import (
     CustomerArchived,
@@ -23,11 +23,11 @@ from customerflow_shared.events import (
 ID = "00000000-0000-0000-0000-000000000001"
 
 
-def told(event: CustomerEvent) -> bytes:
-    recorded = Recorded(
+def recorded(event: CustomerEvent, version: int = 7) -> Recorded:
+    return Recorded(
         position=9,
         customer_id=UUID(int=1),
-        version=7,
+        version=version,
         event_id=UUID(int=2),
         recorded_at=datetime(2026, 11, 22, 15, 4, 5, 123_000, tzinfo=UTC),
         metadata=Metadata(
@@ -37,7 +37,11 @@ def told(event: CustomerEvent) -> bytes:
         ),
         event=event,
     )
-    return integration.encode(cloud_event(recorded))
+
+
+def told(event: CustomerEvent) -> bytes:
+    (document,) = cloud_events([recorded(event)])
+    return integration.encode(document)
 
 
 def test_the_envelope_is_pinned() -> None:
@@ -89,3 +93,16 @@ def test_the_cloudevents_sdk_reads_it() -> None:
     event = JSONFormat().read(CloudEvent, told(CustomerRestored()))
     assert event.get_id() == "00000000-0000-0000-0000-000000000002"
     assert event.get_subject() == ID
+
+
+def test_the_updates_of_one_command_are_told_as_one() -> None:
+    command = [
+        recorded(CustomerRenamed(name="A", previous_name="B"), 7),
+        recorded(CustomerEmailChanged(email=None, previous_email=None), 8),
+        recorded(CustomerRenamed(name="C", previous_name="A"), 9),
+        recorded(CustomerArchived(), 10),
+    ]
+    updated, archived = (json.loads(integration.encode(event)) for event in cloud_events(command))
+    assert updated["data"] == {"customerId": ID, "version": 9, "changed": ["name", "email"]}
+    assert updated["sequence"] == "00000000000000000009"
+    assert archived["type"] == "io.customerflow.customer.status_changed.v1"

@@ -12,10 +12,12 @@ from uuid import UUID
 
 import aio_pika
 import pytest
-from customerflow_command import database
+from customerflow_command import database, outbox
+from customerflow_command import relay as relay_module
+from customerflow_command.customer import ChangeCustomer
 from customerflow_command.doorbell import Doorbell
 from customerflow_command.outbox import Lease, Outbox
-from customerflow_command.relay import Relay, segments
+from customerflow_command.relay import Relay, commands, segments
 from customerflow_command.store import EventReader
 from customerflow_shared import events, messaging, service
 from customerflow_shared.events import CustomerArchived, Metadata, Recorded
@@ -198,17 +200,37 @@ async def test_an_unreadable_event_parks_its_customer_and_the_others_flow_on(
     await owner.dispose()
 
 
-def test_a_segment_holds_each_customer_once() -> None:
-    def event(customer: int, version: int) -> Recorded:
-        return Recorded(
-            position=0,
-            customer_id=UUID(int=customer),
-            version=version,
-            event_id=UUID(int=0),
-            recorded_at=datetime.now(UTC),
-            metadata=Metadata(causation_id=UUID(int=0), correlation_id=UUID(int=0)),
-            event=CustomerArchived(),
-        )
+def event(customer: int, version: int, command: int = 0) -> Recorded:
+    return Recorded(
+        position=0,
+        customer_id=UUID(int=customer),
+        version=version,
+        event_id=UUID(int=0),
+        recorded_at=datetime.now(UTC),
+        metadata=Metadata(causation_id=UUID(int=command), correlation_id=UUID(int=0)),
+        event=CustomerArchived(),
+    )
 
-    batch = [event(1, 1), event(2, 1), event(1, 2), event(3, 1), event(3, 2)]
+
+def test_the_events_of_a_command_stay_together() -> None:
+    batch = [event(1, 1, 1), event(1, 2, 2), event(1, 3, 2), event(2, 1, 3)]
+    assert commands(batch) == [batch[:1], batch[1:3], batch[3:]]
+
+
+def test_a_segment_holds_each_customer_once() -> None:
+    batch = [[event(1, 1)], [event(2, 1), event(2, 2)], [event(1, 2)], [event(3, 1)], [event(3, 2)]]
     assert list(segments(batch)) == [batch[:2], batch[2:4], batch[4:]]
+
+
+async def test_a_command_is_never_told_in_halves(
+    write_side: WriteSide, observer: Observer, cf_amqp_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outbox, "BATCH", 3)
+    monkeypatch.setattr(relay_module, "BATCH", 3)
+    customers = [await write_side.register(f"Ana {number}") for number in range(4)]
+    for customer_id in customers:
+        await write_side.do(customer_id, ChangeCustomer(name="Bia", email=f"{customer_id}@example.com"))
+    async with relaying(write_side, cf_amqp_url):
+        await until(lambda: all(observer.versions()[customer_id] == [1, 2, 3] for customer_id in customers))
+        await until(lambda: len(observer.announced) >= 8)
+    assert observer.announced == ["customer.registered.v1"] * 4 + ["customer.updated.v1"] * 4

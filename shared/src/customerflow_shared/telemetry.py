@@ -6,6 +6,7 @@ OTEL_EXPORTER_OTLP_ENDPOINT is set.
 """
 
 import logging
+import os
 import sys
 import traceback
 from collections.abc import MutableMapping
@@ -24,10 +25,10 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 _w3c = TraceContextTextMapPropagator()
 
 
-def configure(program: str, *, log_level: str, exporting: bool) -> None:
-    """Call once, first thing in a program; `exporting` switches the OTLP exporter on."""
+def configure(program: str, *, log_level: str) -> None:
+    """Call once, first thing in a program."""
     provider = TracerProvider(resource=Resource.create({"service.name": f"customerflow-{program}"}))
-    if exporting:
+    if os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT"):
         provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
     trace.set_tracer_provider(provider)
     _configure_logs(program, log_level)

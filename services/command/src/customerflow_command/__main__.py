@@ -63,7 +63,7 @@ def retry(customer_id: UUID) -> None:
 
 
 def _configure(program: str, log_level: str) -> None:
-    telemetry.configure(program, log_level=log_level, exporting="OTEL_EXPORTER_OTLP_ENDPOINT" in os.environ)
+    telemetry.configure(program, log_level=log_level)
 
 
 if __name__ == "__main__":

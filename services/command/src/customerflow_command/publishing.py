@@ -1,5 +1,6 @@
 """From a domain event to what other systems are told of it: pure. Domain events themselves are internal."""
 
+from collections.abc import Sequence
 from typing import assert_never
 
 from customerflow_shared.events import (
@@ -22,6 +23,7 @@ from customerflow_shared.integration import (
 )
 from customerflow_shared.views import timestamp
 from msgspec import UNSET
+from msgspec.structs import replace
 
 
 def integration_event(recorded: Recorded) -> IntegrationEvent:
@@ -45,8 +47,22 @@ def integration_event(recorded: Recorded) -> IntegrationEvent:
             assert_never(recorded.event)
 
 
-def cloud_event(recorded: Recorded) -> CloudEvent:
-    event = integration_event(recorded)
+def cloud_events(command: Sequence[Recorded]) -> list[CloudEvent]:
+    """What the events of one command mean to others: several updates are told as one, with the last version."""
+    told: list[CloudEvent] = []
+    changed: list[str] = []
+    for recorded in command:
+        event = integration_event(recorded)
+        if isinstance(event, CustomerUpdatedV1):
+            changed += [field for field in event.changed if field not in changed]
+            event = replace(event, changed=changed)
+            if told and isinstance(told[-1].data, CustomerUpdatedV1):
+                told.pop()
+        told.append(_envelope(recorded, event))
+    return told
+
+
+def _envelope(recorded: Recorded, event: IntegrationEvent) -> CloudEvent:
     return CloudEvent(
         specversion="1.0",
         id=recorded.event_id,

@@ -1,6 +1,6 @@
 """The relay: from the outbox to RabbitMQ, at least once, in order per customer.
 
-An event's pointer is deleted after the broker has confirmed the domain message and the integration message. Of one
+A command's pointers are deleted after the broker has confirmed its domain and its integration messages. Of one
 customer no event is sent before the one before it is confirmed, so a lost connection can repeat events but never
 overtake. A broker that is away is waited for without limit.
 """
@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Self
 from uuid import UUID
 
@@ -23,9 +24,9 @@ from opentelemetry import trace
 
 from customerflow_command.database import DatabaseUnavailable
 from customerflow_command.doorbell import Doorbell
-from customerflow_command.outbox import Lease, LeaseLost, Outbox
+from customerflow_command.outbox import BATCH, Lease, LeaseLost, Outbox
 from customerflow_command.personal import UnreadableEvent
-from customerflow_command.publishing import cloud_event
+from customerflow_command.publishing import cloud_events
 from customerflow_command.store import EventReader
 
 log = structlog.get_logger()
@@ -56,8 +57,8 @@ class Publisher:
     event's.
     """
 
-    domain: AbstractExchange
-    integration: AbstractExchange
+    internal: AbstractExchange
+    public: AbstractExchange
 
     @classmethod
     async def open(cls, connection: AbstractConnection) -> Self:
@@ -69,43 +70,43 @@ class Publisher:
             await public.get_exchange(messaging.INTEGRATION, ensure=False),
         )
 
-    async def publish(self, recorded: Recorded) -> None:
-        """Return when the broker has confirmed both messages."""
-        context = telemetry.context_of(recorded.metadata.traceparent)
+    async def publish(self, command: Sequence[Recorded]) -> None:
+        """Send the events of one command, one after the other, and what it means to others; all is confirmed then."""
+        context = telemetry.context_of(command[0].metadata.traceparent)
         with tracer.start_as_current_span("publish", context, kind=trace.SpanKind.PRODUCER) as span:
             span.set_attribute("messaging.system", "rabbitmq")
-            traceparent = telemetry.current_traceparent()
-            public = cloud_event(recorded)
-            await asyncio.gather(
-                self.domain.publish(
-                    aio_pika.Message(
-                        events.encode(recorded),
-                        content_type="application/json",
-                        delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
-                        message_id=str(recorded.event_id),
-                        type=events.event_name(type(recorded.event)),
-                        headers={
-                            "customer-id": str(recorded.customer_id),
-                            "version": recorded.version,
-                            "position": recorded.position,
-                            "traceparent": traceparent,
-                        },
-                    ),
-                    routing_key=str(messaging.shard_of(recorded.customer_id)),
-                    timeout=messaging.PUBLISH_TIMEOUT,
-                ),
-                self.integration.publish(
-                    aio_pika.Message(
-                        integration.encode(public),
-                        content_type=integration.MEDIA_TYPE,
-                        delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
-                        message_id=str(recorded.event_id),
-                        headers={"traceparent": traceparent},
-                    ),
-                    routing_key=integration.ROUTING_KEYS[type(public.data)],
-                    timeout=messaging.PUBLISH_TIMEOUT,
-                ),
-            )
+            *first, last = command
+            for recorded in first:
+                await self._publish_domain(recorded)
+            await asyncio.gather(self._publish_domain(last), *map(self._publish_integration, cloud_events(command)))
+
+    async def _publish_domain(self, recorded: Recorded) -> None:
+        message = aio_pika.Message(
+            events.encode(recorded),
+            content_type="application/json",
+            delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
+            message_id=str(recorded.event_id),
+            type=events.event_name(type(recorded.event)),
+            headers={
+                "customer-id": str(recorded.customer_id),
+                "version": recorded.version,
+                "position": recorded.position,
+                "traceparent": telemetry.current_traceparent(),
+            },
+        )
+        shard = str(messaging.shard_of(recorded.customer_id))
+        await self.internal.publish(message, shard, timeout=messaging.PUBLISH_TIMEOUT)
+
+    async def _publish_integration(self, event: integration.CloudEvent) -> None:
+        message = aio_pika.Message(
+            integration.encode(event),
+            content_type=integration.MEDIA_TYPE,
+            delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
+            message_id=str(event.id),
+            headers={"traceparent": telemetry.current_traceparent()},
+        )
+        routing_key = integration.ROUTING_KEYS[type(event.data)]
+        await self.public.publish(message, routing_key, timeout=messaging.PUBLISH_TIMEOUT)
 
 
 class Relay:
@@ -148,8 +149,12 @@ class Relay:
             self._lease.require()
             rows = await self._outbox.after(sent_to)
             if rows:
+                batch = commands(await self._readable(rows))
                 sent_to = rows[-1][0]
-                for segment in segments(await self._readable(rows)):
+                if len(rows) == BATCH and len(batch) > 1:
+                    # the last command may go on in the next batch
+                    sent_to = batch.pop()[0].position - 1
+                for segment in segments(batch):
                     await self._send(publisher, segment)
                 continue
             await self.check()
@@ -173,10 +178,15 @@ class Relay:
                 log.error("customer parked", customer_id=str(customer_id), position=position, reason=str(error))
         return readable
 
-    async def _send(self, publisher: Publisher, segment: Sequence[Recorded]) -> None:
+    async def _send(self, publisher: Publisher, segment: Sequence[Sequence[Recorded]]) -> None:
         self._lease.require()
         results = await asyncio.gather(*map(publisher.publish, segment), return_exceptions=True)
-        confirmed = [one.position for one, result in zip(segment, results, strict=True) if result is None]
+        confirmed = [
+            recorded.position
+            for command, result in zip(segment, results, strict=True)
+            if result is None
+            for recorded in command
+        ]
         await self._outbox.settle(confirmed, self._lease.token)
         if confirmed:
             self._patience.rewarded()
@@ -185,15 +195,20 @@ class Relay:
                 raise NotConfirmed(type(result).__name__) from None
 
 
-def segments(batch: Sequence[Recorded]) -> Iterator[list[Recorded]]:
+def commands(batch: Sequence[Recorded]) -> list[list[Recorded]]:
+    """The events of each command: they stand together, for they were committed together."""
+    return [list(group) for _, group in groupby(batch, lambda one: (one.customer_id, one.metadata.causation_id))]
+
+
+def segments(batch: Sequence[Sequence[Recorded]]) -> Iterator[list[Sequence[Recorded]]]:
     """Cut a batch where a customer comes again: what is in one segment may be on its way at the same time."""
-    segment: list[Recorded] = []
+    segment: list[Sequence[Recorded]] = []
     customers: set[UUID] = set()
-    for recorded in batch:
-        if recorded.customer_id in customers:
+    for command in batch:
+        if command[0].customer_id in customers:
             yield segment
             segment, customers = [], set()
-        segment.append(recorded)
-        customers.add(recorded.customer_id)
+        segment.append(command)
+        customers.add(command[0].customer_id)
     if segment:
         yield segment

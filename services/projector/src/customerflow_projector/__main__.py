@@ -35,7 +35,7 @@ def main() -> None:
 def run() -> None:
     """Consume domain events and keep the read model."""
     config = settings.load_or_exit(app.ProjectorSettings, os.environ)
-    telemetry.configure("projector", log_level=config.log_level, exporting="OTEL_EXPORTER_OTLP_ENDPOINT" in os.environ)
+    telemetry.configure("projector", log_level=config.log_level)
     service.run(*app.projector(config), config)
 
 
@@ -105,7 +105,7 @@ async def _retry(customer_id: UUID) -> bool:
 @asynccontextmanager
 async def _tools() -> AsyncIterator[tuple[ReadModel, Feed]]:
     config = settings.load_or_exit(app.ToolSettings, os.environ)
-    telemetry.configure("projector", log_level=config.log_level, exporting=False)
+    telemetry.configure("projector", log_level=config.log_level)
     redis = read_model.connect(config.redis_url)
     async with event_feed.connect(config.feed_url, config.feed_token) as http:
         try:

@@ -6,11 +6,12 @@ While it is being built, live events go into both generations, so that nothing i
 import asyncio
 import secrets
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import msgspec
 import structlog
 from customerflow_shared import views
+from redis.exceptions import RedisError
 
 from customerflow_projector.apply import Applier
 from customerflow_projector.feed import Feed
@@ -31,7 +32,7 @@ class RebuildRunning(Exception):
 
 
 class RebuildInterrupted(Exception):
-    """The rebuild's lock was lost; another process may have begun anew."""
+    """The rebuild's lock was lost, and another process may have begun anew; or Redis was restarted."""
 
 
 class GenerationsDiffer(Exception):
@@ -57,8 +58,10 @@ async def rebuild(model: ReadModel, feed: Feed, applier: Applier, progress: Prog
     """
     async with _locked(model) as holder:
         before, _ = await model.generations()
+        run_id = await model.run_id()
         generation = views.new_generation()
         await model.begin(generation)
+        await model.drop_all_but(*filter(None, [before, generation]))  # what rebuilds that failed have left
         log.info("rebuilding", generation=generation, beside=before)
 
         position = 0
@@ -71,8 +74,8 @@ async def rebuild(model: ReadModel, feed: Feed, applier: Applier, progress: Prog
             raise GenerationsDiffer(
                 f"{missing} customers of the live generation are newer than, or unknown to, the event store"
             )
-        run_id = await model.run_id()
-        if not await model.switch(generation, LOCK, holder):
+        # a Redis that was restarted on the way may have lost something of what was written before
+        if await model.run_id() != run_id or not await model.switch(generation, LOCK, holder):
             raise RebuildInterrupted
         await model.vouch(run_id)
         log.info("switched", generation=generation, customers=customers)
@@ -131,8 +134,9 @@ async def _locked(model: ReadModel) -> AsyncIterator[str]:
     async def keep() -> None:
         while True:
             await asyncio.sleep(LOCK_SECONDS / 5)
-            if not await model.hold(LOCK, holder, LOCK_SECONDS):
-                return
+            with suppress(RedisError, OSError):  # the next time may be soon enough
+                if not await model.hold(LOCK, holder, LOCK_SECONDS):
+                    return
 
     keeper = asyncio.create_task(keep())
     try:

@@ -17,7 +17,7 @@ def main() -> None:
 def api() -> None:
     """Serve the query API."""
     config = settings.load_or_exit(app.QuerySettings, os.environ)
-    telemetry.configure("query", log_level=config.log_level, exporting="OTEL_EXPORTER_OTLP_ENDPOINT" in os.environ)
+    telemetry.configure("query", log_level=config.log_level)
     service.run(*app.query_api(config), config)
 
 

@@ -1,0 +1,159 @@
+"""A rebuild that is disturbed never switches to a generation that lacks something, and can be begun again."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import pytest
+from customerflow_projector.apply import Applier
+from customerflow_projector.feed import FeedUnavailable
+from customerflow_projector.read_model import ReadModel
+from customerflow_projector.rebuild import LOCK, RebuildInterrupted, RebuildRunning, Report, rebuild
+from customerflow_shared import views
+from customerflow_shared.events import Place, Recorded
+from redis.asyncio import Redis
+
+from .builders import ANA, BRUNO, EventStore, folded, interleaved, renamings
+
+HISTORY = interleaved(renamings(ANA, 20), renamings(BRUNO, 20))
+
+
+class Disturbed(EventStore):
+    """Something happens once, in the middle of its being read."""
+
+    def __init__(self, disturb: Callable[[], Awaitable[object]]) -> None:
+        super().__init__(HISTORY, page=10)
+        self.disturb: Callable[[], Awaitable[object]] | None = disturb
+
+    async def after(self, position: int) -> AsyncIterator[tuple[int, list[Recorded | Place]]]:
+        async for found in super().after(position):
+            yield found
+            if self.disturb and found[1][-1].position == 20:
+                disturb, self.disturb = self.disturb, None
+                await disturb()
+
+
+async def rebuilt(model: ReadModel, store: EventStore) -> Report:
+    return await rebuild(model, store, Applier(model, store), lambda *_: None)
+
+
+async def assert_complete(model: ReadModel) -> None:
+    live, building = await model.generations()
+    assert live is not None
+    assert building is None
+    assert {one: stored async for page in model.documents(live) for one, stored in page.items()} == folded(HISTORY)
+
+
+async def test_a_second_rebuild_is_refused_while_one_runs(model: ReadModel) -> None:
+    async def second() -> None:
+        with pytest.raises(RebuildRunning):
+            await rebuilt(model, EventStore(HISTORY))
+
+    await rebuilt(model, Disturbed(second))
+    await assert_complete(model)
+
+
+async def test_a_rebuild_that_has_lost_its_lock_does_not_switch(model: ReadModel, redis: Redis) -> None:
+    before = await rebuilt(model, EventStore(HISTORY))
+    with pytest.raises(RebuildInterrupted):
+        await rebuilt(model, Disturbed(lambda: redis.set(LOCK, "another")))
+    assert (await model.generations())[0] == before.generation
+    assert await redis.get(LOCK) == b"another"  # which is not ours to release
+
+
+async def test_a_rebuild_that_was_suspended_while_another_was_made_does_not_switch(
+    model: ReadModel, redis: Redis
+) -> None:
+    """Even if it gets its lock back, for what it had built has been dropped."""
+
+    async def suspended() -> None:
+        holder = str(await redis.get(LOCK), "ascii")
+        await redis.delete(LOCK)
+        await rebuilt(model, EventStore(HISTORY))
+        await model.hold(LOCK, holder, 15)
+
+    with pytest.raises(RebuildInterrupted):
+        await rebuilt(model, Disturbed(suspended))
+    await assert_complete(model)
+
+
+async def test_a_redis_that_is_emptied_on_the_way_is_not_switched(model: ReadModel, redis: Redis) -> None:
+    with pytest.raises(RebuildInterrupted):
+        await rebuilt(model, Disturbed(redis.flushdb))
+    assert await model.generations() == (None, None)
+    await rebuilt(model, EventStore(HISTORY))
+    await assert_complete(model)
+
+
+async def test_a_redis_that_is_restarted_on_the_way_is_not_switched(redis: Redis) -> None:
+    """It may have come back without the last that was written to it."""
+
+    class Restarted(ReadModel):
+        runs = "first"
+
+        async def run_id(self) -> str:
+            return self.runs
+
+        async def restart(self) -> None:
+            self.runs = "second"
+
+    model = Restarted(redis)
+    with pytest.raises(RebuildInterrupted):
+        await rebuilt(model, Disturbed(model.restart))
+    assert (await model.generations())[0] is None
+    assert await model.vouched() is None
+
+
+async def test_a_cancelled_rebuild_can_be_begun_again(model: ReadModel, redis: Redis) -> None:
+    reached = asyncio.Event()
+
+    async def hang() -> None:
+        reached.set()
+        await asyncio.sleep(60)
+
+    first = asyncio.create_task(rebuilt(model, Disturbed(hang)))
+    await reached.wait()
+    first.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await first
+    report = await rebuilt(model, EventStore(HISTORY))
+    await assert_complete(model)
+    assert {key.decode().split(":")[1] async for key in redis.scan_iter("cf:*:*")} == {report.generation}
+
+
+async def test_a_killed_rebuild_can_be_begun_again_once_its_lock_is_free(model: ReadModel, redis: Redis) -> None:
+    await model.hold(LOCK, "killed", 0.05)
+    await model.begin(views.new_generation())
+    with pytest.raises(RebuildRunning):
+        await rebuilt(model, EventStore(HISTORY))
+    await asyncio.sleep(0.1)
+    await rebuilt(model, EventStore(HISTORY))
+    await assert_complete(model)
+
+
+async def test_rebuilds_that_fail_again_and_again_do_not_fill_redis(model: ReadModel, redis: Redis) -> None:
+    async def cut() -> None:
+        raise FeedUnavailable
+
+    for _ in range(5):
+        with pytest.raises(FeedUnavailable):
+            await rebuilt(model, Disturbed(cut))
+    assert len([key async for key in redis.scan_iter("cf:*:customer:*")]) <= 2
+
+
+async def test_a_long_rebuild_keeps_its_lock_though_redis_misses_a_beat(
+    redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Hiccup(ReadModel):
+        held = 0
+
+        async def hold(self, lock: str, holder: str, seconds: float) -> bool:
+            self.held += 1
+            if self.held == 2:
+                raise TimeoutError
+            return await super().hold(lock, holder, seconds)
+
+    monkeypatch.setattr("customerflow_projector.rebuild.LOCK_SECONDS", 0.3)
+    model = Hiccup(redis)
+    await rebuilt(model, Disturbed(lambda: asyncio.sleep(0.6)))
+    await assert_complete(model)
+    assert model.held > 5
