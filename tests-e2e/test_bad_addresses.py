@@ -166,7 +166,6 @@ async def test_a_preference_never_fails(customers: Customers, standing: Customer
         None,
         "",
         "Bearer",
-        "Bearer ",
         "Bearer wrong-token-wrong-token",
         "Basic {0}",
         "{0}",

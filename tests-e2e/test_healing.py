@@ -1,0 +1,147 @@
+"""What is lost comes back by itself: the read model, a queue, a relay that went quiet."""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+import time
+from collections import Counter
+
+import pytest
+import redis.asyncio
+from blackbox.broker import SHARDS, channel, listening, shard_queue
+from blackbox.customers import Customer, Customers
+from blackbox.feed import Feed
+from blackbox.load import all_seen, light_load, many, read_model_equals_fold
+from blackbox.system import System
+from blackbox.waiting import eventually
+from customerflow_local.stack import Stack
+
+LEASE = 6.0  # seconds that a relay may be silent before another takes over
+
+
+async def test_an_emptied_redis_is_filled_again_and_never_denies_a_customer(
+    own_stack: Stack, system: System, customers: Customers, feed: Feed
+) -> None:
+    before = await feed.head()
+    known = await many(customers, 50, 2)
+    await all_seen(customers, known, within=10)
+    answers: Counter[str] = Counter()
+    async with light_load(customers) as meanwhile:
+        async with redis.asyncio.Redis.from_url(system.redis) as observer:
+            await observer.flushall()
+        deadline = time.monotonic() + 30
+        while answers["200"] < 20:
+            assert time.monotonic() < deadline, answers
+            for customer in known[:10]:
+                answer = await customers.get(customer)
+                answers["200" if answer.status_code == 200 else f"{answer.status_code} {answer.json()['code']}"] += 1
+            await asyncio.sleep(0.02)
+    assert set(answers) == {"200", "503 rebuilding"}
+
+    changed = [*known, *meanwhile]
+    await all_seen(customers, changed, within=20)
+    await read_model_equals_fold(customers, feed, before, changed)
+
+
+@pytest.mark.parametrize("shard", [0, SHARDS - 1])
+async def test_a_deleted_shard_queue_comes_back_and_what_was_in_it_is_not_lost(
+    own_stack: Stack, system: System, customers: Customers, feed: Feed, shard: int
+) -> None:
+    before = await feed.head()
+    waiting = asyncio.create_task(many(customers, 200, 2))
+    await asyncio.sleep(0.3)
+    async with channel(system.amqp) as own:
+        await own.queue_delete(shard_queue(shard))
+    changed = await waiting
+    await all_seen(customers, changed, within=20)
+    await read_model_equals_fold(customers, feed, before, changed)
+
+
+async def test_messages_that_vanish_with_their_queue_are_fetched_from_the_feed(
+    own_stack: Stack, system: System, customers: Customers, feed: Feed
+) -> None:
+    """The projectors stand still while messages arrive; then all queues are deleted with what is in them."""
+    before = await feed.head()
+    projectors = [name for name in own_stack.services() if name.startswith("projector")]
+    for name in projectors:
+        own_stack.send(name, signal.SIGSTOP)
+    try:
+        async with listening(system.amqp) as heard:
+            changed = await many(customers, 50, 2)
+
+            async def published() -> None:
+                assert {customer.id for customer in changed} <= {
+                    json.loads(message.body)["subject"] for message in heard.messages
+                }
+
+            await eventually(published, within=10)
+        async with channel(system.amqp) as own:
+            for shard in range(SHARDS):
+                await own.queue_delete(shard_queue(shard))
+    finally:
+        for name in projectors:
+            own_stack.send(name, signal.SIGCONT)
+    await all_seen(customers, changed, within=45)
+    await read_model_equals_fold(customers, feed, before, changed)
+
+
+async def test_a_rebuild_beside_live_writes_ends_with_the_same_documents(
+    own_stack: Stack, customers: Customers, feed: Feed
+) -> None:
+    before = await feed.head()
+    known = await many(customers, 50, 3)
+    refused = 0
+    async with light_load(customers) as meanwhile:
+        rebuild = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "customerflow_projector",
+            "rebuild",
+            env={**os.environ, **own_stack.env},
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        finished = asyncio.create_task(rebuild.communicate())
+        while not finished.done():
+            for customer in known[:5]:
+                refused += (await customers.get(customer)).status_code != 200
+            await asyncio.sleep(0.02)
+    told, _ = await finished
+    assert rebuild.returncode == 0, told.decode()
+    assert refused == 0, "the live generation serves until the new one is complete"
+
+    changed = [*known, *meanwhile]
+    assert meanwhile
+    await all_seen(customers, changed, within=20)
+    await read_model_equals_fold(customers, feed, before, changed)
+
+
+async def test_a_relay_that_stands_still_is_replaced_and_does_no_harm_when_it_goes_on(
+    own_stack: Stack, system: System, customers: Customers, feed: Feed
+) -> None:
+    before = await feed.head()
+    changed: list[Customer] = []
+    async with listening(system.amqp) as heard:
+        for relay in ("relay", "relay-2"):  # one of the two is active
+            own_stack.send(relay, signal.SIGSTOP)
+            stopped = time.monotonic()
+            try:
+                while time.monotonic() < stopped + LEASE + 1:
+                    changed += await many(customers, 2, 3)
+                    await asyncio.sleep(0.3)
+                await all_seen(customers, changed, within=stopped + 10 - time.monotonic())
+            finally:
+                own_stack.send(relay, signal.SIGCONT)
+            changed += await many(customers, 10, 3)
+        await all_seen(customers, changed, within=10)
+
+        latest = {customer.id: 0 for customer in changed}
+        for message in heard.messages:
+            about = json.loads(message.body)["data"]
+            if (customer_id := about["customerId"]) in latest:  # and not somebody else's, whose beginning was not heard
+                assert about["version"] <= latest[customer_id] + 1, f"{about} overtook {latest[customer_id] + 1}"
+                latest[customer_id] = max(latest[customer_id], about["version"])
+    assert [customer for customer in changed if latest[customer.id] != customer.version] == []
+    await read_model_equals_fold(customers, feed, before, changed)

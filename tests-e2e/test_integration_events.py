@@ -1,0 +1,114 @@
+"""Other systems hear of every change as CloudEvents, in order, and are told no personal data."""
+
+import asyncio
+import json
+from collections import defaultdict
+from collections.abc import Iterable
+
+from aio_pika.abc import AbstractIncomingMessage
+from blackbox.broker import Heard, listening, reading_the_log
+from blackbox.customers import Customer, Customers, Json, a_customer
+from blackbox.system import System
+from blackbox.waiting import eventually
+from cloudevents.core.formats.json import JSONFormat
+
+
+def cloud_event(message: AbstractIncomingMessage) -> Json:
+    """The message, as the CloudEvents SDK reads it."""
+    assert message.content_type == "application/cloudevents+json"
+    event = JSONFormat().read(None, message.body)
+    return {**event.get_attributes(), "data": event.get_data()}
+
+
+async def heard_of(heard: Heard, customer: Customer) -> list[AbstractIncomingMessage]:
+    """All messages about the customer, once its last version is among them."""
+
+    async def complete() -> list[AbstractIncomingMessage]:
+        about = [message for message in heard.messages if customer.id.encode() in message.body]
+        assert versions(about)[-1:] == [customer.version]
+        return about
+
+    return await eventually(complete, within=10)
+
+
+def versions(messages: Iterable[AbstractIncomingMessage]) -> list[int]:
+    return [json.loads(message.body)["data"]["version"] for message in messages]
+
+
+async def test_every_kind_of_change_is_told_as_a_cloud_event(system: System, customers: Customers) -> None:
+    async with listening(system.amqp) as heard:
+        customer = await customers.register()
+        customer = await customers.patch(customer, name="Another Name")
+        customer = await customers.patch(customer, email=a_customer()["email"])
+        customer = await customers.restore(await customers.archive(customer))
+        messages = await heard_of(heard, customer)
+
+    assert [message.routing_key for message in messages] == [
+        "customer.registered.v1",
+        "customer.updated.v1",
+        "customer.updated.v1",
+        "customer.status_changed.v1",
+        "customer.status_changed.v1",
+    ]
+    for message in messages:
+        event = cloud_event(message)
+        assert event["type"].endswith(f".{message.routing_key}")
+        assert (event["specversion"], event["source"]) == ("1.0", "/customerflow")
+        assert event["id"] == message.message_id
+        assert event["subject"] == event["partitionkey"] == event["data"]["customerId"] == customer.id
+        assert event["sequence"] == f"{event['data']['version']:020}"
+        assert message.delivery_mode == 2
+        assert len(message.body) < 64 * 1024
+    registered, renamed, moved, archived, restored = (cloud_event(message)["data"] for message in messages)
+    assert (registered["type"], registered["status"]) == ("person", "active")
+    assert (renamed["changed"], moved["changed"]) == (["name"], ["email"])
+    assert (archived["from"], archived["to"]) == ("active", "archived")
+    assert (restored["from"], restored["to"]) == ("archived", "active")
+
+
+async def test_a_subscriber_may_choose_one_kind_of_event(system: System, customers: Customers) -> None:
+    async with listening(system.amqp, routing_key="customer.status_changed.*") as heard:
+        archived = await customers.archive(await customers.patch(await customers.register(), name="Another Name"))
+        assert versions(await heard_of(heard, archived)) == [3]
+
+
+async def test_a_registration_and_its_changes_tell_no_personal_data(system: System, customers: Customers) -> None:
+    before, after = a_customer(), a_customer()
+    async with listening(system.amqp) as heard:
+        customer = await customers.register(**before)
+        customer = await customers.patch(customer, name=after["name"], email=after["email"])
+        messages = await heard_of(heard, customer)
+    for message in messages:
+        told = message.body.decode() + str(message.headers)
+        for personal in (before["name"], before["email"], after["name"], after["email"]):
+            assert personal not in told
+
+
+async def test_the_log_tells_everything_from_the_first_event_on(system: System, customers: Customers) -> None:
+    customer = await customers.archive(await customers.register())
+    async with reading_the_log(system.amqp) as heard:
+        assert versions(await heard_of(heard, customer)) == [1, 2]
+        last = max(int(str(message.headers["x-stream-offset"])) for message in heard.messages)
+        assert versions(heard.messages[:1]) == [1]
+
+    customer = await customers.restore(customer)
+    async with reading_the_log(system.amqp, offset=last + 1) as heard:
+        assert versions(await heard_of(heard, customer)) == [3]
+
+
+async def test_each_customer_is_told_of_in_version_order(system: System) -> None:
+    """Over the whole log: a redelivery may repeat, never overtake."""
+    latest: dict[str, int] = defaultdict(int)
+    async with reading_the_log(system.amqp) as heard:
+
+        async def quiet() -> None:
+            before = len(heard.messages)
+            await asyncio.sleep(0.5)
+            assert len(heard.messages) == before
+
+        await eventually(quiet, within=30)
+    assert heard.messages
+    for message in heard.messages:
+        data = json.loads(message.body)["data"]
+        assert data["version"] <= latest[data["customerId"]] + 1, f"{data} overtook {latest[data['customerId']] + 1}"
+        latest[data["customerId"]] = max(latest[data["customerId"]], data["version"])
