@@ -1,6 +1,7 @@
 """Waiting for a server that is away, for as long as it takes and without filling the log."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 import structlog
 
@@ -20,10 +21,24 @@ class Patience:
         self._pause = FIRST_PAUSE
         self._last = ""
 
+    async def persist(self, attempt: Callable[[], Awaitable[None]]) -> None:
+        """Make the attempt again and again, whatever it raises; only cancelling this very task ends it."""
+        while True:
+            try:
+                await attempt()
+            except asyncio.CancelledError as error:
+                # a library cancels what waits on a lost connection; that is not to be cancelled oneself
+                task = asyncio.current_task()
+                if task is None or task.cancelling():
+                    raise
+                await self.after(error)
+            except Exception as error:
+                await self.after(error)
+
     async def after(self, error: BaseException) -> None:
         description = telemetry.describe(error)
         if description != self._last:
-            log.warning("interrupted; trying again until it works", work=self._work, error=description)
+            log.warning("interrupted; trying again until it works", work=self._work, exc_info=error)
         self._last = description
         await asyncio.sleep(self._pause)
         self._pause = min(self._pause * 2, LONGEST_PAUSE)

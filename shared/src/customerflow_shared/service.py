@@ -192,9 +192,9 @@ async def background(name: str, work: Callable[[], Awaitable[None]]) -> AsyncIte
         try:
             await work()
             log.error("background work ended", work=name)
-        except asyncio.CancelledError:
-            raise
         except BaseException as error:
+            if task.cancelling():
+                raise
             log.error("background work failed", work=name, exc_info=error)
         os.kill(os.getpid(), signal.SIGTERM)
 

@@ -126,6 +126,8 @@ def _with_exception(_: Any, __: str, entry: MutableMapping[str, Any]) -> Mutable
 
 def describe(error: BaseException) -> str:
     """An error for logs and parked entries: its type, and its text where that cannot quote a customer's data."""
+    if isinstance(error, BaseExceptionGroup):
+        return ", ".join(describe(one) for one in error.exceptions)
     name = type(error).__name__
     quotable = isinstance(error, OSError) or type(error).__module__.startswith("customerflow")
     return f"{name}: {error}" if quotable else name

@@ -5,7 +5,8 @@ servers are used (the owner must be allowed to make databases, and all suites sh
 host). Otherwise the servers of the instance .run/test are started when the first test asks for them,
 shared by all pytest processes that run at the same time, and ended by the last. CF_TEST_KEEP=1 leaves
 them running, which makes the next run start at once. CF_TEST_SERVERS=newest takes MySQL 9, RabbitMQ 4 and
-Redis 8 in place of what this machine's Debian release has.
+Redis 8 in place of what this machine's Debian release has; CF_TEST_SERVERS=containers starts the images of
+docker-compose.yml with testcontainers.
 """
 
 import fcntl
@@ -14,6 +15,7 @@ import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Protocol
 from urllib.parse import urlsplit, urlunsplit
 
 import pytest
@@ -33,6 +35,12 @@ class Database:
     owner_url: str
 
 
+class Vhosts(Protocol):
+    def add_vhost(self, name: str) -> str: ...
+
+    def delete_vhost(self, name: str) -> None: ...
+
+
 @dataclass(frozen=True)
 class Servers:
     """Real servers, and fresh rooms in them."""
@@ -41,7 +49,7 @@ class Servers:
     mysql_owner_url: str
     amqp_url: str
     redis_url: str
-    stack: Stack | None = None
+    vhosts: Vhosts | None = None
 
     @contextmanager
     def database(self) -> Iterator[Database]:
@@ -63,12 +71,12 @@ class Servers:
     @contextmanager
     def vhost(self) -> Iterator[str]:
         """The URL of an empty virtual host, or of the only one there is where the servers were given."""
-        if self.stack is None:
+        if self.vhosts is None:
             yield self.amqp_url
             return
         name = f"test-{secrets.token_hex(6)}"
-        yield self.stack.add_vhost(name)
-        self.stack.delete_vhost(name)
+        yield self.vhosts.add_vhost(name)
+        self.vhosts.delete_vhost(name)
 
     @contextmanager
     def redis(self) -> Iterator[str]:
@@ -129,7 +137,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def cf_servers() -> Iterator[Servers]:
     given = {name: os.environ[name] for name in _GIVEN if os.environ.get(name)}
-    if not given:
+    if not given and os.environ.get("CF_TEST_SERVERS") == "containers":
+        from customerflow_local import containers
+
+        with containers.started() as started:
+            yield Servers(
+                started.mysql_url, started.mysql_owner_url, started.amqp_url, started.redis_url, started.vhosts
+            )
+    elif not given:
         with private_servers() as servers:
             yield servers
     elif missing := set(_GIVEN) - set(given):

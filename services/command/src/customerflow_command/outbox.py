@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID
 
 import structlog
+from customerflow_shared.patience import Patience
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from customerflow_command import database
@@ -33,6 +34,7 @@ class Lease:
         self._holder = holder
         self._until = 0.0
         self._changed = asyncio.Event()
+        self._patience = Patience("lease")
         self.token = 0
 
     @property
@@ -53,12 +55,14 @@ class Lease:
     async def keep(self) -> None:
         """Take the lease when it is free, renew it while it is ours, and give it back when cancelled."""
         try:
-            while True:
-                with suppress(database.DatabaseUnavailable):
-                    await self._take_or_renew()
-                await asyncio.sleep(RENEW_EVERY)
+            await self._patience.persist(self._hold)
         finally:
             await asyncio.shield(self._give_back())
+
+    async def _hold(self) -> None:
+        await self._take_or_renew()
+        self._patience.rewarded()
+        await asyncio.sleep(RENEW_EVERY)
 
     async def _take_or_renew(self) -> None:
         asked = time.monotonic()

@@ -16,15 +16,13 @@ from uuid import UUID
 import aio_pika
 import structlog
 from aio_pika.abc import AbstractConnection, AbstractExchange
-from aio_pika.exceptions import AMQPError, ChannelInvalidStateError
 from customerflow_shared import events, integration, messaging, telemetry
 from customerflow_shared.events import Recorded
 from customerflow_shared.patience import Patience
 from opentelemetry import trace
 
-from customerflow_command.database import DatabaseUnavailable
 from customerflow_command.doorbell import Doorbell
-from customerflow_command.outbox import BATCH, Lease, LeaseLost, Outbox
+from customerflow_command.outbox import BATCH, Lease, Outbox
 from customerflow_command.personal import UnreadableEvent
 from customerflow_command.publishing import cloud_events
 from customerflow_command.store import EventReader
@@ -38,17 +36,6 @@ LOOK_BACK_EVERY = 5.0  # seconds, for pointers that were left behind
 
 class NotConfirmed(Exception):
     """The broker has refused, returned or not confirmed a message."""
-
-
-INTERRUPTIONS = (
-    LeaseLost,
-    NotConfirmed,
-    DatabaseUnavailable,
-    AMQPError,
-    ChannelInvalidStateError,
-    OSError,
-    TimeoutError,
-)
 
 
 @dataclass(frozen=True)
@@ -127,17 +114,17 @@ class Relay:
             raise ConnectionError("not connected")
 
     async def run(self) -> None:
-        while True:
-            try:
-                async with messaging.connected(self._amqp_url, "relay") as self._connection:
-                    publisher = await Publisher.open(self._connection)
-                    while not self._lease.held:
-                        await self.check()
-                        await self._lease.wait(LOOK_EVERY)
-                    log.info("relaying", token=self._lease.token)
-                    await self._send_for_ever(publisher)
-            except INTERRUPTIONS as error:
-                await self._patience.after(error)
+        await self._patience.persist(self._relay)
+
+    async def _relay(self) -> None:
+        """Raises whatever interrupts it."""
+        async with messaging.connected(self._amqp_url, "relay") as self._connection:
+            publisher = await Publisher.open(self._connection)
+            while not self._lease.held:
+                await self.check()
+                await self._lease.wait(LOOK_EVERY)
+            log.info("relaying", token=self._lease.token)
+            await self._send_for_ever(publisher)
 
     async def _send_for_ever(self, publisher: Publisher) -> None:
         clock = asyncio.get_running_loop().time

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 
 import structlog
 from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMessage
-from aio_pika.exceptions import AMQPError, ChannelInvalidStateError
 from customerflow_shared import events, messaging, telemetry
 from customerflow_shared.events import Place, Recorded
 from customerflow_shared.patience import Patience
@@ -29,8 +28,6 @@ BATCH = 500
 PAUSE = 0.2  # seconds, while no generation is live
 LOOK_EVERY = 5.0  # seconds, for queues that were deleted under us
 
-INTERRUPTIONS = (AMQPError, ChannelInvalidStateError, OSError, TimeoutError)
-
 Inbox = asyncio.Queue[AbstractIncomingMessage | None]
 
 
@@ -44,14 +41,14 @@ class Consumer:
         self._patience = Patience("consumer")
 
     async def run(self) -> None:
-        while True:
-            try:
-                async with messaging.connected(self._amqp_url, f"projector {self._replica}") as connection:
-                    await self._consume(connection)
-            except* INTERRUPTIONS as group:
-                await self._patience.after(group.exceptions[0])
-            finally:
-                self.connected = False
+        await self._patience.persist(self._consume_until_interrupted)
+
+    async def _consume_until_interrupted(self) -> None:
+        try:
+            async with messaging.connected(self._amqp_url, f"projector {self._replica}") as connection:
+                await self._consume(connection)
+        finally:
+            self.connected = False
 
     async def _consume(self, connection: AbstractConnection) -> None:
         inbox: Inbox = asyncio.Queue()

@@ -13,12 +13,11 @@ from datetime import UTC, datetime, timedelta
 import structlog
 from customerflow_shared import views
 from customerflow_shared.patience import Patience
-from redis.exceptions import RedisError
 
 from customerflow_projector.apply import Applier
-from customerflow_projector.feed import Feed, FeedBehind, FeedUnavailable
+from customerflow_projector.feed import Feed
 from customerflow_projector.read_model import Parked, ReadModel
-from customerflow_projector.rebuild import GenerationsDiffer, RebuildInterrupted, RebuildRunning, rebuild
+from customerflow_projector.rebuild import rebuild
 
 log = structlog.get_logger()
 
@@ -27,18 +26,6 @@ LOCK_SECONDS = 10.0
 LOOK_EVERY = 1.0  # seconds
 FOLLOW_EVERY = 2.0  # seconds
 LONGEST_WAIT = 60.0  # seconds between two tries for a parked customer
-
-
-INTERRUPTIONS = (
-    RedisError,
-    OSError,
-    TimeoutError,
-    FeedUnavailable,
-    FeedBehind,
-    RebuildRunning,
-    RebuildInterrupted,
-    GenerationsDiffer,
-)
 
 
 class ReadModelNotReady(Exception):
@@ -54,23 +41,19 @@ class Keeper:
         self._applier = applier
         self._holder = secrets.token_hex(8)
         self._follow_at = 0.0
+        self._patience = Patience("keeper")
 
     async def run(self) -> None:
         try:
-            await self._keep()
+            await self._patience.persist(self._keep)
         finally:
             await asyncio.shield(self._model.release(LOCK, self._holder))
 
     async def _keep(self) -> None:
-        patience = Patience("keeper")
-        while True:
-            try:
-                if await self._model.hold(LOCK, self._holder, LOCK_SECONDS):
-                    await self._look()
-                patience.rewarded()
-            except INTERRUPTIONS as error:
-                await patience.after(error)
-            await asyncio.sleep(LOOK_EVERY)
+        if await self._model.hold(LOCK, self._holder, LOCK_SECONDS):
+            await self._look()
+        self._patience.rewarded()
+        await asyncio.sleep(LOOK_EVERY)
 
     async def check(self) -> None:
         """Raises ReadModelNotReady unless queries can be answered from the read model."""
@@ -91,7 +74,7 @@ class Keeper:
         restarted = await self._model.vouched() != run_id
         now = asyncio.get_running_loop().time()
         if restarted or now >= self._follow_at:
-            await self._follow(live)
+            await self._follow(live, run_id)
             self._follow_at = now + FOLLOW_EVERY
         if restarted:
             await self._model.vouch(run_id)
@@ -100,12 +83,13 @@ class Keeper:
             if _is_due(entry) and await self._applier.retry(live, customer_id, entry):
                 log.info("customer is no longer parked", customer_id=str(customer_id))
 
-    async def _follow(self, generation: str) -> None:
+    async def _follow(self, generation: str, run_id: str) -> None:
         """Apply whatever the live projection has not applied, up to the head of the feed."""
         position = await self._model.checkpoint(generation)
         async for _, page in self._feed.after(position):
             await self._applier.apply(generation, page)
-            await self._model.advance(generation, page[-1].position)
+            if not await self._model.advance(generation, page[-1].position, run_id):
+                raise ReadModelNotReady("Redis has been restarted while the feed was followed")
             await self._model.hold(LOCK, self._holder, LOCK_SECONDS)
 
 

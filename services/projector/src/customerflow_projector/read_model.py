@@ -23,9 +23,12 @@ redis.call('SET', KEYS[1], ARGV[2])
 return -1
 """
 
-# KEYS: the checkpoint. ARGV: a position. It only ever grows.
+# KEYS: the checkpoint. ARGV: a position, a run id. It only ever grows, and only in the process of that run id: one that
+# was restarted may have lost what was applied before. Answers whether it is that process.
 _ADVANCE = """
+if string.match(redis.call('INFO', 'server'), 'run_id:(%x+)') ~= ARGV[2] then return 0 end
 if tonumber(redis.call('GET', KEYS[1]) or -1) < tonumber(ARGV[1]) then redis.call('SET', KEYS[1], ARGV[1]) end
+return 1
 """
 
 # KEYS: a lock. ARGV: its holder, milliseconds. Takes or renews it; answers whether it is held now.
@@ -159,8 +162,9 @@ class ReadModel:
         """Every event up to this position is known to be applied (or its customer parked)."""
         return int(await self._redis.get(views.checkpoint_key(generation)) or 0)
 
-    async def advance(self, generation: str, position: int) -> None:
-        await self._redis.eval(_ADVANCE, 1, views.checkpoint_key(generation), str(position))
+    async def advance(self, generation: str, position: int, run_id: str) -> bool:
+        """False, and nothing is done, if Redis is another process than the one to which the events were applied."""
+        return bool(await self._redis.eval(_ADVANCE, 1, views.checkpoint_key(generation), str(position), run_id))
 
     async def run_id(self) -> str:
         """The identity of the Redis process, new at each start."""

@@ -67,15 +67,15 @@ async def rebuild(model: ReadModel, feed: Feed, applier: Applier, progress: Prog
         position = 0
         while reached := await _copy(feed, applier, generation, position, progress):
             position = reached
-        await model.advance(generation, position)
+        if not await model.advance(generation, position, run_id):
+            raise RebuildInterrupted
 
         customers, repaired, missing = await _compare(model, before, generation)
         if missing and not force:
             raise GenerationsDiffer(
                 f"{missing} customers of the live generation are newer than, or unknown to, the event store"
             )
-        # a Redis that was restarted on the way may have lost something of what was written before
-        if await model.run_id() != run_id or not await model.switch(generation, LOCK, holder):
+        if not await model.switch(generation, LOCK, holder):
             raise RebuildInterrupted
         await model.vouch(run_id)
         log.info("switched", generation=generation, customers=customers)
@@ -142,6 +142,8 @@ async def _locked(model: ReadModel) -> AsyncIterator[str]:
     try:
         yield holder
     finally:
-        keeper.cancel()
-        await asyncio.gather(keeper, return_exceptions=True)
+        # redis-py uses asyncio.wait_for, which may swallow a cancellation (Python 3.11): insist
+        while not keeper.done():
+            keeper.cancel()
+            await asyncio.wait([keeper], timeout=0.1)
         await model.release(LOCK, holder)
