@@ -19,9 +19,14 @@ ENTRY = Parked(position=7, version=2, error="UnknownEvent", attempts=1, since=MO
 async def test_a_checkpoint_only_grows(model: ReadModel) -> None:
     assert await model.checkpoint(NEW) == 0
     for position, expected in [(5, 5), (3, 5), (5, 5), (40, 40), (9, 40)]:
-        await model.advance(NEW, position)
+        assert await model.advance(NEW, position, await model.run_id())
         assert await model.checkpoint(NEW) == expected
     assert await model.checkpoint(OTHER) == 0
+
+
+async def test_a_checkpoint_is_of_one_redis_process(model: ReadModel) -> None:
+    assert not await model.advance(NEW, 5, "that of the process before")
+    assert await model.checkpoint(NEW) == 0
 
 
 async def test_a_lock_has_one_holder_until_it_is_released(model: ReadModel) -> None:
@@ -76,7 +81,7 @@ async def test_all_documents_are_found_over_many_pages(model: ReadModel, redis: 
     writes = [Write(UUID(int=number), 0, b"1\n%d" % number) for number in range(SCAN_PAGE * 2 + 100)]
     await model.store(NEW, writes)
     await model.store(OLD, writes[:10])
-    await model.advance(NEW, 1)
+    await model.advance(NEW, 1, await model.run_id())
     found: dict[UUID, bytes] = {}
     pages = 0
     async for page in model.documents(NEW):

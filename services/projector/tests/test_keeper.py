@@ -1,0 +1,206 @@
+"""Whatever is lost on the way, the keeper makes the read model whole again."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+import pytest
+from customerflow_projector import keeper
+from customerflow_projector.apply import Applier
+from customerflow_projector.keeper import Keeper, ReadModelNotReady
+from customerflow_projector.read_model import Parked, ReadModel
+from customerflow_projector.rebuild import rebuild
+from customerflow_shared import views
+from customerflow_shared.events import Place, Recorded
+from redis.asyncio import Redis
+
+from .builders import ANA, BRUNO, EventStore, folded, interleaved, renamings
+
+HISTORY = interleaved(renamings(ANA, 10), renamings(BRUNO, 10))
+
+
+@pytest.fixture(autouse=True)
+def _hurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keeper, "LOOK_EVERY", 0.02)
+    monkeypatch.setattr(keeper, "FOLLOW_EVERY", 0.05)
+
+
+@asynccontextmanager
+async def kept(model: ReadModel, store: EventStore, applier: Applier | None = None) -> AsyncIterator[Keeper]:
+    it = Keeper(model, store, applier or Applier(model, store))
+    running = asyncio.create_task(it.run())
+    try:
+        yield it
+        assert not running.done()
+    finally:
+        while not running.done():
+            running.cancel()
+            await asyncio.wait([running], timeout=0.5)
+
+
+async def until(condition: Callable[[], Awaitable[bool]]) -> None:
+    async with asyncio.timeout(5):
+        while not await condition():
+            await asyncio.sleep(0.01)
+
+
+async def fill(model: ReadModel, history: list[Recorded]) -> str:
+    store = EventStore(history)
+    return (await rebuild(model, store, Applier(model, store), lambda *_: None)).generation
+
+
+def holds(model: ReadModel, history: list[Recorded]) -> Callable[[], Awaitable[bool]]:
+    async def check() -> bool:
+        live, _ = await model.generations()
+        if live is None:
+            return False
+        found: dict[UUID, bytes] = {}
+        async for page in model.documents(live):
+            found |= page
+        return found == folded(history)
+
+    return check
+
+
+def ready(it: Keeper) -> Callable[[], Awaitable[bool]]:
+    async def check() -> bool:
+        try:
+            await it.check()
+        except ReadModelNotReady:
+            return False
+        return True
+
+    return check
+
+
+async def test_an_empty_redis_is_filled(model: ReadModel) -> None:
+    async with kept(model, EventStore(HISTORY)) as it:
+        await until(ready(it))
+        assert await holds(model, HISTORY)()
+
+
+async def test_a_generation_of_another_schema_is_replaced(model: ReadModel, redis: Redis) -> None:
+    await redis.set(views.LIVE, "0-00000001")
+    async with kept(model, EventStore(HISTORY)) as it:
+        with pytest.raises(ReadModelNotReady, match="no generation of this schema"):
+            await it.check()
+        await until(ready(it))
+        assert await holds(model, HISTORY)()
+
+
+async def test_a_redis_that_is_emptied_is_filled_again(model: ReadModel, redis: Redis) -> None:
+    async with kept(model, EventStore(HISTORY)) as it:
+        await until(ready(it))
+        await redis.flushdb()
+        await until(ready(it))
+        assert await holds(model, HISTORY)()
+
+
+async def test_an_event_that_was_never_delivered_is_applied(model: ReadModel) -> None:
+    store = EventStore(HISTORY[:11])
+    async with kept(model, store) as it:
+        await until(ready(it))
+        store.events = [*HISTORY]
+        await until(holds(model, HISTORY))
+
+
+async def test_following_goes_on_from_the_checkpoint(model: ReadModel) -> None:
+    generation = await fill(model, HISTORY[:8])
+    store = EventStore(HISTORY, page=3)
+    async with kept(model, store):
+        await until(holds(model, HISTORY))
+
+    async def at_the_head() -> bool:
+        return await model.checkpoint(generation) == len(HISTORY)
+
+    assert await at_the_head()
+
+
+async def test_a_restarted_redis_is_not_ready_before_what_it_lost_is_applied(model: ReadModel, redis: Redis) -> None:
+    """It has come back from an older state: an older checkpoint, and older documents."""
+    generation = await fill(model, HISTORY[:8])
+    await model.vouch("the run id of the process before")
+    store = EventStore(HISTORY)
+    store.away = True
+    async with kept(model, store) as it:
+        with pytest.raises(ReadModelNotReady, match="Redis has been restarted"):
+            await it.check()
+        await asyncio.sleep(0.1)
+        assert not await ready(it)()
+        store.away = False
+        await until(ready(it))
+        assert await holds(model, HISTORY)()
+        assert (await model.generations())[0] == generation
+
+
+async def test_a_page_that_a_restart_has_lost_is_applied_again(model: ReadModel, redis: Redis) -> None:
+    """Redis is restarted between the page and the checkpoint."""
+
+    class Restarted(ReadModel):
+        restarted = False
+
+        async def run_id(self) -> str:
+            return await super().run_id() if self.restarted else "before"
+
+    class Losing(Applier):
+        async def apply(self, generation: str, batch: Sequence[Recorded | Place]) -> None:
+            if restarted.restarted:
+                await super().apply(generation, batch)
+            restarted.restarted = True
+
+    await fill(model, HISTORY[:8])
+    await model.vouch("long before")
+    restarted, store = Restarted(redis), EventStore(HISTORY)
+    async with kept(restarted, store, Losing(restarted, store)) as it:
+        await until(ready(it))
+        assert await holds(model, HISTORY)()
+
+
+async def test_an_event_store_that_knows_less_changes_nothing(model: ReadModel) -> None:
+    await fill(model, HISTORY)
+    async with kept(model, EventStore(HISTORY[:5])) as it:
+        await asyncio.sleep(0.2)
+        assert await ready(it)()
+        assert await holds(model, HISTORY)()
+
+
+async def test_a_parked_customer_is_retried_when_it_is_due(model: ReadModel) -> None:
+    generation = await fill(model, HISTORY)
+    now = datetime.now(UTC)
+    due = Parked(position=1, version=1, error="", attempts=1, since=now, attempted_at=now - timedelta(seconds=3))
+    not_due = Parked(position=1, version=1, error="", attempts=4, since=now, attempted_at=now - timedelta(seconds=3))
+    await model.park(generation, ANA, due)
+    await model.park(generation, BRUNO, not_due)
+
+    async def ana_is_free() -> bool:
+        return ANA not in await model.parked(generation)
+
+    async with kept(model, EventStore(HISTORY)):
+        await until(ana_is_free)
+        await asyncio.sleep(0.1)
+        assert await model.parked(generation) == {BRUNO: not_due}
+
+
+async def test_one_keeper_keeps_and_the_next_takes_over(model: ReadModel, redis: Redis) -> None:
+    first, second = EventStore(HISTORY), EventStore(HISTORY)
+    async with kept(model, second) as standby:
+        await until(ready(standby))
+        async with kept(model, first):
+            await asyncio.sleep(0.1)
+            assert first.asked == 0
+    store = EventStore(HISTORY[:])
+    async with kept(model, store):  # the lock was released, not left to expire
+        await asyncio.sleep(0.2)
+        assert store.asked > 0
+
+
+async def test_the_feeds_absence_is_waited_for(model: ReadModel) -> None:
+    store = EventStore(HISTORY)
+    store.away = True
+    async with kept(model, store) as it:
+        await asyncio.sleep(0.2)
+        assert not await ready(it)()
+        store.away = False
+        await until(ready(it))
