@@ -131,6 +131,14 @@ def docs_asset(name: FromPath[str]) -> Response[bytes]:
     return Response(content, media_type=_ASSETS[name], headers={"Cache-Control": "public, max-age=86400"})
 
 
+def _span_details(scope: Any) -> tuple[str, dict[str, Any]]:
+    """A request's span before its route is known: no address, for a client may have put anything into it, and not
+    whose it is.
+    """
+    private = ("http.url", "http.target", "url.full", "url.path", "url.query", "net.peer.ip", "client.address")
+    return scope.get("method", scope["type"]), dict.fromkeys(private, "")
+
+
 async def _name_span(message: Message, scope: Scope) -> None:
     if message["type"] == "http.response.start" and (template := scope.get("path_template")):
         telemetry.name_request(scope["method"], template)  # type: ignore[typeddict-item]  # http scopes only
@@ -162,7 +170,10 @@ class _Server(uvicorn.Server):
 def run(app: ASGIApp, health: Health, settings: Listen) -> None:
     """Serve until SIGTERM or SIGINT; requests in flight are finished first."""
     traced: Any = OpenTelemetryMiddleware(
-        app, exclude_spans=["receive", "send"], excluded_urls=ExcludeList(["/health/", "/docs"])
+        app,
+        default_span_details=_span_details,
+        exclude_spans=["receive", "send"],
+        excluded_urls=ExcludeList(["/health/", "/docs"]),
     )
     config = uvicorn.Config(
         traced,

@@ -18,6 +18,7 @@ import msgspec
 import structlog
 from customerflow_shared.events import Recorded
 from opentelemetry import trace
+from opentelemetry.context import Context
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from customerflow_command import database
@@ -53,7 +54,7 @@ class HashedClaim(msgspec.Struct, frozen=True, order=True):
     key_hash: bytes
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class Unit:
     """What one command writes, all or nothing. `events` are without their positions, which the transaction gives."""
 
@@ -62,6 +63,7 @@ class Unit:
     take: frozenset[HashedClaim] = frozenset()
     release: frozenset[HashedClaim] = frozenset()
     new_key: WrappedKey | None = None
+    span: trace.SpanContext = trace.INVALID_SPAN_CONTEXT
     written: asyncio.Future[None] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
     def touches(self) -> set[object]:
@@ -96,9 +98,11 @@ class GroupCommit:
 
         The unit is written even if the caller stops waiting.
         """
-        self._waiting.append(unit)
-        self._arrived.set()
-        await asyncio.shield(unit.written)
+        with tracer.start_as_current_span("commit") as span:
+            unit.span = span.get_span_context()
+            self._waiting.append(unit)
+            self._arrived.set()
+            await asyncio.shield(unit.written)
 
     async def run(self) -> None:
         """Write what arrives, until cancelled."""
@@ -123,7 +127,10 @@ class GroupCommit:
 
     async def _write_group(self, group: list[Unit]) -> None:
         try:
-            with tracer.start_as_current_span("commit group", attributes={"customerflow.group.size": len(group)}):
+            links = [trace.Link(unit.span) for unit in group]
+            with tracer.start_as_current_span(
+                "commit group", context=Context(), links=links, attributes={"customerflow.group.size": len(group)}
+            ):
                 await self._with_retries(lambda: self._transaction(group))
         except VersionTaken as error:
             if len(group) == 1:

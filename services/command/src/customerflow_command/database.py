@@ -14,6 +14,7 @@ import structlog
 from alembic import command as alembic
 from alembic.config import Config
 from alembic.script import ScriptDirectory
+from asyncmy.cursors import Cursor
 from asyncmy.errors import MySQLError as DriverError
 from sqlalchemy import Connection, text
 from sqlalchemy.engine import make_url
@@ -72,6 +73,13 @@ def open_engine(url: str, *, connections: int = 4) -> AsyncEngine:
     )
 
 
+class _Cursor(Cursor):
+    """Does not ask for warnings: they cost a round trip, and quote what they are about."""
+
+    async def _show_warnings(self, connection: Any) -> None:
+        pass
+
+
 class Session:
     """One driver connection; every statement until `commit` is one transaction."""
 
@@ -99,7 +107,7 @@ class Session:
     @asynccontextmanager
     async def _executed(self, statement: str, arguments: Sequence[Any]) -> AsyncIterator[Any]:
         # not the driver's own read_timeout: on Python 3.11 that one swallows cancellations (asyncio.wait_for)
-        async with asyncio.timeout(ANSWER_SECONDS), self._driver.cursor() as cursor:
+        async with asyncio.timeout(ANSWER_SECONDS), self._driver.cursor(_Cursor) as cursor:
             await cursor.execute(statement, arguments)
             yield cursor
 

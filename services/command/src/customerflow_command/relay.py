@@ -110,7 +110,7 @@ class Relay:
 
     async def check(self) -> None:
         """Raises ConnectionError unless the broker can be reached."""
-        if self._connection is None or self._connection.is_closed:
+        if self._connection is None or not self._connection.connected.is_set():
             raise ConnectionError("not connected")
 
     async def run(self) -> None:
