@@ -2,7 +2,9 @@
 
 import asyncio
 import os
+import shutil
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
 from blackbox.customers import Customer, Customers
@@ -20,6 +22,13 @@ def sink() -> Iterator[Sink]:
         yield sink
 
 
+def own(folder: Path) -> Stack:
+    """An empty stack, unless CF_E2E_KEEP=1 has left one running."""
+    if not Stack(folder).running():
+        shutil.rmtree(folder)
+    return Stack(folder, durable=False)
+
+
 @pytest.fixture(scope="session")
 def system(sink: Sink) -> Iterator[System]:
     try:
@@ -29,7 +38,7 @@ def system(sink: Sink) -> Iterator[System]:
     if running:
         yield running
         return
-    stack = Stack(RUN / "e2e", durable=False)
+    stack = own(RUN / "e2e")
     try:
         yield started(stack, sink.settings)
     finally:

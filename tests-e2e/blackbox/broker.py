@@ -1,7 +1,9 @@
 """RabbitMQ, watched by somebody who is not part of the system."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import json
+from collections import defaultdict
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Final
@@ -58,6 +60,19 @@ async def reading_the_log(url: str, offset: str | int = "first") -> AsyncIterato
         heard = Heard()
         await queue.consume(heard.take, arguments={"x-stream-offset": offset})
         yield heard
+
+
+def overtaken(messages: Iterable[AbstractIncomingMessage]) -> list[str]:
+    """Versions that were first heard of after a later one: a redelivery may repeat, never overtake."""
+    heard: dict[str, set[int]] = defaultdict(set)
+    late = []
+    for message in messages:
+        about = json.loads(message.body)["data"]
+        seen, version = heard[about["customerId"]], about["version"]
+        if version not in seen and seen and version < max(seen):
+            late.append(f"{about} came after version {max(seen)}")
+        seen.add(version)
+    return late
 
 
 async def publish(url: str, exchange: str, routing_key: str, message: aio_pika.Message) -> None:

@@ -22,13 +22,20 @@ class Recorded:
     version: int
     event_id: str
     recorded_at: str
+    command_id: str  # all events of one command have the same
     event: dict[str, Any]
 
     @classmethod
     def parse(cls, line: str) -> Self:
         told = json.loads(line)
         return cls(
-            told["position"], told["customerId"], told["version"], told["eventId"], told["recordedAt"], told["event"]
+            told["position"],
+            told["customerId"],
+            told["version"],
+            told["eventId"],
+            told["recordedAt"],
+            told["metadata"]["causationId"],
+            told["event"],
         )
 
 
