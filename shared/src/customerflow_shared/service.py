@@ -82,12 +82,12 @@ def create(
     themselves.
     """
 
-    @get("/health/live", tags=["health"])
+    @get("/health/live", tags=["health"], summary="Does the process run?")
     async def live() -> dict[str, str]:
         """The process runs."""
         return {"status": "live"}
 
-    @get("/health/ready", tags=["health"])
+    @get("/health/ready", tags=["health"], summary="Does everything answer that it needs?")
     async def ready() -> Response[dict[str, Any]]:
         """Everything that this program needs answers (200), or what does not (503)."""
         checks = await health.status()
@@ -95,7 +95,7 @@ def create(
         return Response({"status": "ready" if fit else "not ready", "checks": checks}, status_code=200 if fit else 503)
 
     app = Litestar(
-        [live, ready, docs_asset, problems.describe_problem, *handlers],
+        [*handlers, live, ready, docs_asset, problems.describe_problem],
         exception_handlers=problems.exception_handlers(translations or {}),  # type: ignore[arg-type]  # int keys allowed
         dependencies={name: _provide(value) for name, value in (dependencies or {}).items()},
         before_send=[_name_span],
@@ -118,7 +118,7 @@ def create(
             ],
         ),
     )
-    app.openapi_schema.paths = {**(app.openapi_schema.paths or {}), **(documented or {})}
+    app.openapi_schema.paths = {**(documented or {}), **(app.openapi_schema.paths or {})}
     return app
 
 

@@ -108,6 +108,7 @@ _ANY_BODY = ("malformed-json", "body-too-large", "unsupported-media-type", "inva
 
 @post(
     "/v1/customers",
+    summary="Register a customer",
     tags=["customers"],
     operation_class=operation(body=RegisterBody),
     responses=responses(*_ANY_BODY, "duplicate-key", *_ANY_COMMAND),
@@ -124,6 +125,7 @@ async def register_customer(request: HttpRequest, customers: NamedDependency[Cus
 
 @patch(
     "/v1/customers/{customer_id:str}",
+    summary="Change a customer",
     tags=["customers"],
     operation_class=operation(_IF_MATCH, body=ChangeBody, media_type=MERGE_PATCH),
     responses=responses(*_ANY_BODY, "customer-archived", "duplicate-key", *_ANY_CHANGE),
@@ -142,6 +144,7 @@ async def change_customer(
 
 @delete(
     "/v1/customers/{customer_id:str}",
+    summary="Archive a customer",
     tags=["customers"],
     operation_class=operation(_IF_MATCH),
     responses=responses(*_ANY_CHANGE),
@@ -159,6 +162,7 @@ async def archive_customer(
 
 @post(
     "/v1/customers/{customer_id:str}/restore",
+    summary="Restore an archived customer",
     tags=["customers"],
     status_code=200,
     operation_class=operation(_IF_MATCH),
