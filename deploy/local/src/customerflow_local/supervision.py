@@ -73,7 +73,7 @@ files = services/*.conf
 """,
         )
         started = subprocess.run(
-            [sys.executable, "-W", "ignore", "-m", "supervisor.supervisord", "-c", str(config)],
+            [sys.executable, "-W", "ignore", "-m", "customerflow_local.supervisord", "-c", str(config)],
             env={**env, MARKER: str(folder)},
             stdin=subprocess.DEVNULL,
             capture_output=True,
