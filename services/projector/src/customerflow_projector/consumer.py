@@ -13,7 +13,6 @@ from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMe
 from customerflow_shared import events, messaging, telemetry
 from customerflow_shared.events import Place, Recorded
 from customerflow_shared.patience import Patience
-from msgspec import DecodeError
 from opentelemetry import trace
 from redis.exceptions import RedisError
 
@@ -86,7 +85,7 @@ class Consumer:
             try:
                 batch.append(events.decode(message.body))
                 readable.append(message)
-            except DecodeError:
+            except (ValueError, RecursionError):  # malformed, no UTF-8, or nested without end
                 log.error("message set aside: it is no event", routing_key=message.routing_key)
                 await message.reject(requeue=False)
         if not readable:

@@ -1,0 +1,228 @@
+"""From real queues into a real Redis: nothing is acknowledged before it is applied."""
+
+import asyncio
+import random
+from collections import defaultdict
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from uuid import UUID
+
+import pytest
+from customerflow_projector import consumer
+from customerflow_projector.apply import Applier
+from customerflow_projector.consumer import Consumer
+from customerflow_projector.read_model import ReadModel
+from customerflow_shared import events, messaging, views
+from customerflow_shared.events import Place, Recorded
+from redis.asyncio import Redis
+from redis.exceptions import BusyLoadingError
+
+from . import broker
+from .broker import Broker
+from .builders import ANA, BRUNO, EventStore, folded, interleaved, renamings
+
+GENERATION = "1-00000001"
+HISTORY = interleaved(*(renamings(UUID(int=number), 10) for number in range(1, 9)))
+
+
+@pytest.fixture
+async def queues(cf_amqp_url: str) -> AsyncIterator[Broker]:
+    async with broker.connected(cf_amqp_url) as it:
+        yield it
+
+
+@pytest.fixture(autouse=True)
+async def _live(redis: Redis) -> None:
+    await redis.set(views.LIVE, GENERATION)
+
+
+@asynccontextmanager
+async def consuming(
+    url: str, model: ReadModel, applier: Applier | None = None, name: str = "one"
+) -> AsyncIterator[Consumer]:
+    it = Consumer(url, name, model, applier or Applier(model, EventStore(HISTORY)))
+    running = asyncio.create_task(it.run())
+    try:
+        yield it
+        assert not running.done()
+    finally:
+        while not running.done():
+            running.cancel()
+            await asyncio.wait([running], timeout=1)
+
+
+async def until(condition: Callable[[], Awaitable[bool]], seconds: float = 10) -> None:
+    async with asyncio.timeout(seconds):
+        while not await condition():
+            await asyncio.sleep(0.02)
+
+
+def holds(model: ReadModel, history: Sequence[Recorded]) -> Callable[[], Awaitable[bool]]:
+    expected = folded(history)
+
+    async def check() -> bool:
+        return dict(zip(expected, await model.load(GENERATION, list(expected)), strict=True)) == expected
+
+    return check
+
+
+class Stuck(ReadModel):
+    """A read model in a Redis that does not take events yet."""
+
+    asked = 0
+
+    async def generations(self) -> tuple[str | None, str | None]:
+        self.asked += 1
+        raise BusyLoadingError
+
+
+async def test_what_is_published_is_applied_and_acknowledged(
+    queues: Broker, cf_amqp_url: str, model: ReadModel
+) -> None:
+    await queues.publish(HISTORY)
+    store = EventStore()
+    async with consuming(cf_amqp_url, model, Applier(model, store)):
+        await until(holds(model, HISTORY))
+    assert (await queues.waiting(), store.asked) == (0, 0)
+
+
+async def test_what_is_not_applied_comes_again(
+    queues: Broker, cf_amqp_url: str, model: ReadModel, redis: Redis
+) -> None:
+    await queues.publish(HISTORY)
+    stuck = Stuck(redis)
+
+    async def was_asked() -> bool:
+        return stuck.asked > 1
+
+    async with consuming(cf_amqp_url, stuck):
+        await until(was_asked)
+
+    async def all_wait() -> bool:
+        return await queues.waiting() == len(HISTORY)
+
+    await until(all_wait)
+    async with consuming(cf_amqp_url, model):
+        await until(holds(model, HISTORY))
+
+
+async def test_what_was_applied_but_not_acknowledged_is_applied_once(
+    queues: Broker, cf_amqp_url: str, model: ReadModel
+) -> None:
+    applied = asyncio.Event()
+
+    class Dying(Applier):
+        async def apply(self, generation: str, batch: Sequence[Recorded | Place]) -> None:
+            await super().apply(generation, batch)
+            applied.set()
+            await asyncio.sleep(60)
+
+    await queues.publish(HISTORY)
+    async with consuming(cf_amqp_url, model, Dying(model, EventStore(HISTORY))):
+        await applied.wait()
+    async with consuming(cf_amqp_url, model):
+        await until(holds(model, HISTORY))
+    assert await model.parked(GENERATION) == {}
+
+
+async def test_live_events_go_into_the_generation_being_built_as_well(
+    queues: Broker, cf_amqp_url: str, model: ReadModel
+) -> None:
+    await model.begin("1-00000002")
+    await queues.publish(HISTORY)
+    async with consuming(cf_amqp_url, model):
+        await until(holds(model, HISTORY))
+    assert await model.load("1-00000002", list(folded(HISTORY))) == list(folded(HISTORY).values())
+
+
+async def test_without_a_live_generation_events_wait(
+    queues: Broker, cf_amqp_url: str, model: ReadModel, redis: Redis
+) -> None:
+    await redis.delete(views.LIVE)
+    await queues.publish(HISTORY)
+    async with consuming(cf_amqp_url, model):
+        await asyncio.sleep(0.5)
+        assert await redis.dbsize() == 0
+        await redis.set(views.LIVE, GENERATION)
+        await until(holds(model, HISTORY))
+
+
+READABLE = events.encode(renamings(ANA, 1)[0])
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    [
+        pytest.param(b"", id="nothing"),
+        pytest.param(b"{}", id="no event"),
+        pytest.param(b"\x00\xff", id="binary"),
+        pytest.param(READABLE[:-3], id="cut off"),
+        pytest.param(READABLE.replace(b"Ana", b"\xff"), id="not UTF-8"),
+        pytest.param(b'{"a":' + b"[" * 100_000, id="nested deeply"),
+    ],
+)
+async def test_what_is_no_event_is_set_aside_and_the_rest_flows_on(
+    queues: Broker, cf_amqp_url: str, model: ReadModel, garbage: bytes
+) -> None:
+    history = renamings(ANA, 3)
+    await queues.publish(history[:1])
+    await queues.publish_body(garbage, ANA)
+    await queues.publish(history[1:])
+    async with consuming(cf_amqp_url, model):
+        await until(holds(model, history))
+        assert await queues.dead() == garbage
+    assert await queues.waiting() == 0
+
+
+async def test_a_cut_connection_is_made_again(queues: Broker, cf_amqp_url: str, model: ReadModel) -> None:
+    async with broker.wired(cf_amqp_url) as wire, consuming(wire.url, model) as it:
+        for start in range(0, len(HISTORY), 8):
+            await queues.publish(HISTORY[start : start + 8])
+            await asyncio.sleep(random.random() / 20)
+            wire.cut()
+        await until(holds(model, HISTORY), seconds=20)
+
+        async def connected() -> bool:
+            return it.connected
+
+        await until(connected)
+
+
+async def test_a_deleted_queue_is_declared_and_consumed_again(
+    queues: Broker, cf_amqp_url: str, model: ReadModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(consumer, "LOOK_EVERY", 0.1)
+    history = renamings(BRUNO, 2)
+    async with consuming(cf_amqp_url, model, Applier(model, EventStore(history))):
+        await queues.publish(history[:1])
+        await until(holds(model, history[:1]))
+        await queues.delete_queue(messaging.shard_of(BRUNO))
+        await asyncio.sleep(0.05)
+        await messaging.declare(queues.channel)  # as the relay does, sooner or later than the projector
+        await queues.publish(history[1:])
+        await until(holds(model, history))
+
+
+async def test_order_is_kept_between_replicas_that_come_and_go(
+    queues: Broker, cf_amqp_url: str, model: ReadModel
+) -> None:
+    """A version may come again, but never before the one before it has come."""
+    seen: dict[UUID, list[int]] = defaultdict(list)
+
+    class Watching(Applier):
+        async def apply(self, generation: str, batch: Sequence[Recorded | Place]) -> None:
+            for event in batch:
+                seen[event.customer_id].append(event.version)
+            await super().apply(generation, batch)
+
+    long = interleaved(*(renamings(UUID(int=number), 40) for number in range(1, 9)))
+    applier = Watching(model, EventStore(long))
+    async with broker.wired(cf_amqp_url) as wire, consuming(cf_amqp_url, model, applier, "two"):
+        async with consuming(wire.url, model, applier, "one"):
+            for start in range(0, len(long), 40):
+                await queues.publish(long[start : start + 40])
+                wire.cut()
+        await until(holds(model, long))
+    for versions in seen.values():
+        for place, version in enumerate(versions):
+            assert version <= max(versions[:place], default=0) + 1
