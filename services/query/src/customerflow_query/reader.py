@@ -75,8 +75,8 @@ class Reader:
 
     async def _fetch(self, wanted: dict[UUID, asyncio.Future[Found | None]]) -> None:
         try:
-            documents = await self._documents(list(wanted))
-            complete = all(documents) or await self._is_vouched_for()
+            vouched, documents = await self._documents(list(wanted))
+            complete = all(documents) or await self._is_run_by(vouched)
             for future, stored in zip(wanted.values(), documents, strict=True):
                 if stored is not None:
                     future.set_result(Found(*views.split(stored)))
@@ -89,27 +89,28 @@ class Reader:
         except Exception as error:  # whoever asked must be told
             _fail(wanted.values(), error)
 
-    async def _documents(self, customers: Sequence[UUID]) -> list[bytes | None]:
-        """From the live generation, which is asked for in the same command as the documents."""
+    async def _documents(self, customers: Sequence[UUID]) -> tuple[bytes | None, list[bytes | None]]:
+        """From the live generation; which one that is, and which process was vouched for, is asked for in the same
+        command.
+        """
         while True:
             keys = [views.customer_key(self._generation, one) for one in customers]
             # a client without decode_responses gives bytes
-            live, *documents = cast(list[bytes | None], await self._redis.mget(views.LIVE, *keys))
+            answer = cast(list[bytes | None], await self._redis.mget(views.LIVE, views.VOUCHED, *keys))
+            live, vouched, *documents = answer
             if live is None:
                 raise Rebuilding("no generation is live")
             if live.decode() == self._generation:
-                return documents
+                return vouched, documents
             self._generation = live.decode()
 
-    async def _is_vouched_for(self) -> bool:
-        """Whether the projector has vouched for this very Redis process: one that was restarted may have lost
-        customers.
+    async def _is_run_by(self, vouched: bytes | None) -> bool:
+        """Whether the process that the projector had vouched for when the documents were read is the one that runs:
+        one that was restarted may have lost customers.
         """
-        async with self._redis.pipeline(transaction=False) as pipeline:
-            pipeline.get(views.VOUCHED)
-            pipeline.info("server")
-            vouched, server = await pipeline.execute()
-        return vouched is not None and bool(vouched.decode() == server["run_id"])
+        if vouched is None:
+            return False
+        return bool(vouched.decode() == (await self._redis.info("server"))["run_id"])
 
 
 def _fail(futures: Iterable[asyncio.Future[Found | None]], error: Exception) -> None:

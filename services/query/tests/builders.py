@@ -1,0 +1,47 @@
+"""A read model as the projector leaves it, and a Redis that says nothing."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from uuid import UUID
+
+from customerflow_shared import views
+from customerflow_shared.views import CustomerView
+from redis.asyncio import Redis
+
+ANA, BRUNO, NOBODY = UUID("019aab3e-7c00-7000-8000-00000000000a"), UUID(int=0xB), UUID(int=0xC)
+GENERATION, NEXT = "1-00000001", "1-00000002"
+
+
+def customer(customer_id: UUID = ANA, *, version: int = 7, name: str = "Ana Souza") -> CustomerView:
+    return CustomerView(
+        id=customer_id,
+        version=version,
+        type="person",
+        name=name,
+        email="ana@example.com",
+        status="active",
+        created_at="2026-11-22T12:00:01.005Z",
+        updated_at="2026-11-22T12:00:07.005Z",
+    )
+
+
+async def publish(redis: Redis, *customers: CustomerView, generation: str = GENERATION) -> None:
+    """Store the customers, and let the generation be live and vouched for."""
+    await redis.mset({views.customer_key(generation, one.id): views.pack(one) for one in customers})
+    await redis.mset({views.LIVE: generation, views.VOUCHED: str((await redis.info("server"))["run_id"])})
+
+
+@asynccontextmanager
+async def silent_server() -> AsyncIterator[str]:
+    """The URL of a server that takes connections and never answers, as a stopped process does."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while await reader.read(4096):
+            pass
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    host, port = server.sockets[0].getsockname()
+    async with server:
+        yield f"redis://{host}:{port}/0"

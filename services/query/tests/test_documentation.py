@@ -1,0 +1,50 @@
+"""The documentation describes the customer's route, and needs nothing from other hosts."""
+
+import re
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import pytest
+from customerflow_query import app
+from customerflow_query.app import QuerySettings
+
+
+@pytest.fixture(scope="module")
+async def api() -> AsyncIterator[httpx.AsyncClient]:
+    application: Any
+    application, _ = app.query_api(QuerySettings(redis_url="redis://127.0.0.1:9/0"))
+    async with httpx.AsyncClient(base_url="http://query", transport=httpx.ASGITransport(application)) as client:
+        yield client
+
+
+async def test_the_customers_route_is_described(api: httpx.AsyncClient) -> None:
+    paths = (await api.get("/docs/openapi.json")).json()["paths"]
+    path = paths["/v1/customers/{customer_id}"]
+    assert set(path) == {"get", "head"}
+    for operation in path.values():
+        assert {one["name"] for one in operation["parameters"]} == {
+            "customer_id",
+            "minVersion",
+            "Prefer",
+            "If-None-Match",
+        }
+        assert {"200", "304", "400", "404", "503"} <= set(operation["responses"])
+    schema = path["get"]["responses"]["200"]["content"]["application/json"]["schema"]
+    assert {"id", "version", "name", "email", "status"} <= set(schema["properties"])
+
+
+async def test_the_page_loads_nothing_from_other_hosts(api: httpx.AsyncClient) -> None:
+    response = await api.get("/docs")
+    assert response.status_code == 200
+    loaded = re.findall(r"""<(?:script|link|img)[^>]+(?:src|href)\s*=\s*["']([^"']+)""", response.text)
+    assert loaded
+    assert [address for address in loaded if not address.startswith(("/docs/", "data:"))] == []
+    assert not re.search(r"""(?:src|href|url|import)\s*[=(:]\s*["']?(?:https?:)?//""", response.text)
+    for address in loaded:
+        if address.startswith("/docs/"):
+            assert (await api.get(address)).status_code == 200
+
+
+async def test_every_problem_has_a_page(api: httpx.AsyncClient) -> None:
+    assert (await api.get("/problems/projection-behind")).json()["status"] == 503
