@@ -6,6 +6,7 @@ import shutil
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 from blackbox.customers import Customer, Customers
 from blackbox.feed import Feed
@@ -76,7 +77,18 @@ async def own_stack(system: System, sink: Sink) -> AsyncIterator[Stack]:
     if system.stack is None:
         pytest.skip("kills processes: runs with a stack of its own only")
     yield system.stack
-    await asyncio.to_thread(started, system.stack, sink.settings)
+    if not await all_ready(system):
+        await asyncio.to_thread(started, system.stack, sink.settings)
+
+
+async def all_ready(system: System) -> bool:
+    """Whether every program answers and misses nothing that it needs."""
+    async with httpx.AsyncClient(timeout=2, trust_env=False) as client:
+        try:
+            answers = [await client.get(f"{url}/health/ready") for url in system.programs]
+        except httpx.TransportError:
+            return False
+    return all(answer.is_success for answer in answers)
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ import sys
 import time
 from collections import Counter
 
-import pytest
 import redis.asyncio
 from blackbox.broker import SHARDS, channel, listening, overtaken, shard_queue
 from blackbox.customers import Customer, Customers
@@ -45,15 +44,14 @@ async def test_an_emptied_redis_is_filled_again_and_never_denies_a_customer(
     await read_model_equals_fold(customers, feed, before, changed)
 
 
-@pytest.mark.parametrize("shard", [0, SHARDS - 1])
 async def test_a_deleted_shard_queue_comes_back_and_what_was_in_it_is_not_lost(
-    own_stack: Stack, system: System, customers: Customers, feed: Feed, shard: int
+    own_stack: Stack, system: System, customers: Customers, feed: Feed
 ) -> None:
     before = await feed.head()
     waiting = asyncio.create_task(many(customers, 200, 2))
     await asyncio.sleep(0.3)
     async with channel(system.amqp) as own:
-        await own.queue_delete(shard_queue(shard))
+        await own.queue_delete(shard_queue(0))
     changed = await waiting
     await all_seen(customers, changed, within=20)
     await read_model_equals_fold(customers, feed, before, changed)
@@ -92,7 +90,8 @@ async def test_a_rebuild_beside_live_writes_ends_with_the_same_documents(
 ) -> None:
     before = await feed.head()
     known = await many(customers, 50, 3)
-    refused = 0
+    await all_seen(customers, known, within=10)
+    answers: Counter[int] = Counter()
     async with light_load(customers) as meanwhile:
         rebuild = await asyncio.create_subprocess_exec(
             sys.executable,
@@ -106,11 +105,11 @@ async def test_a_rebuild_beside_live_writes_ends_with_the_same_documents(
         finished = asyncio.create_task(rebuild.communicate())
         while not finished.done():
             for customer in known[:5]:
-                refused += (await customers.get(customer)).status_code != 200
+                answers[(await customers.get(customer)).status_code] += 1
             await asyncio.sleep(0.02)
     told, _ = await finished
     assert rebuild.returncode == 0, told.decode()
-    assert refused == 0, "the live generation serves until the new one is complete"
+    assert set(answers) == {200}, f"the live generation serves until the new one is complete: {answers}"
 
     changed = [*known, *meanwhile]
     assert meanwhile

@@ -5,7 +5,6 @@ import os
 import sys
 from pathlib import Path
 
-import pytest
 from blackbox.system import System
 
 CHECKS = "not_a_server_error,content_type_conformance,response_schema_conformance,status_code_conformance"
@@ -13,11 +12,7 @@ SECONDS = 20
 CONFIGURATION = Path(__file__).with_name("schemathesis.toml")
 
 
-@pytest.mark.parametrize("service", ["command", "query"])
-async def test_no_request_derived_from_the_document_makes_the_service_fail(
-    system: System, service: str, tmp_path: Path
-) -> None:
-    base = system.command if service == "command" else system.query
+async def requests_derived_from(base: str, folder: Path) -> None:
     run = await asyncio.create_subprocess_exec(
         Path(sys.executable).with_name("schemathesis"),
         f"--config-file={CONFIGURATION}",
@@ -30,10 +25,16 @@ async def test_no_request_derived_from_the_document_makes_the_service_fail(
         "--no-shrink",
         "--no-color",
         "--warnings=off",
-        cwd=tmp_path,
+        cwd=folder,
         env={**os.environ, "NO_COLOR": "1"},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
     report, _ = await run.communicate()
     assert run.returncode == 0, report.decode()
+
+
+async def test_no_request_derived_from_a_document_makes_its_service_fail(system: System, tmp_path: Path) -> None:
+    async with asyncio.TaskGroup() as both:
+        for base in (system.command, system.query):
+            both.create_task(requests_derived_from(base, tmp_path))
