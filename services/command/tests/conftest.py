@@ -49,7 +49,12 @@ class WriteSide:
         )
 
     async def feed(self) -> list[Recorded]:
-        return [one async for page in self.store.feed(0) for one in page if isinstance(one, Recorded)]
+        return [
+            one
+            async for page in self.store.feed(0, await self.store.head())
+            for one in page
+            if isinstance(one, Recorded)
+        ]
 
     async def history(self, customer_id: UUID) -> list[Recorded]:
         return [one for one in await self.store.stream(customer_id, 0) if isinstance(one, Recorded)]
@@ -77,7 +82,8 @@ def start(migrated: Database) -> Start:
         engine = database.open_engine(migrated.url)
         keys = MasterKeys(f"k1={KEY}")
         store = Store(engine, keys)
-        commit = GroupCommit(engine, on_commit=lambda: None)
+        commit_engine = database.open_commit_engine(migrated.url)
+        commit = GroupCommit(commit_engine, on_commit=lambda: None)
         send = mediator(
             UnitOfWork(store, commit, keys, ClaimHasher(KEY), utc_now),
             [retrying_lost_races(3)],
@@ -85,6 +91,7 @@ def start(migrated: Database) -> Start:
         async with service.background("group commit", commit.run):
             yield WriteSide(engine, keys, store, commit, send)
         await engine.dispose()
+        await commit_engine.dispose()
 
     return started
 

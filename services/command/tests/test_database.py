@@ -6,9 +6,8 @@ import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
-from asyncmy.errors import MySQLError
 from customerflow_command import database
-from customerflow_command.database import DatabaseUnavailable, SchemaNotReady
+from customerflow_command.database import DatabaseRefused, DatabaseUnavailable, SchemaNotReady
 
 if TYPE_CHECKING:
     from customerflow_local.testing import Database, Servers
@@ -62,10 +61,10 @@ async def test_without_the_schema_the_service_is_not_ready(cf_servers: Servers) 
     ],
 )
 async def test_the_runtime_account_is_denied(write_side: WriteSide, statement: str) -> None:
-    with pytest.raises(MySQLError) as caught:
+    with pytest.raises(DatabaseRefused) as caught:
         async with database.session(write_side.engine) as session:
             await session.run(statement)
-    assert database.error_number(caught.value) in COMMAND_DENIED
+    assert caught.value.number in COMMAND_DENIED
 
 
 async def test_a_refused_statement_does_not_cost_the_connection(write_side: WriteSide) -> None:
@@ -74,7 +73,7 @@ async def test_a_refused_statement_does_not_cost_the_connection(write_side: Writ
             return int((await session.rows("SELECT CONNECTION_ID()"))[0][0])
 
     before = await connection_id()
-    with pytest.raises(MySQLError):
+    with pytest.raises(DatabaseRefused):
         async with database.session(write_side.engine) as session:
             await session.rows("SELECT * FROM nowhere")
     assert await connection_id() == before

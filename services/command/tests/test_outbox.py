@@ -7,19 +7,17 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
+import pytest
 from customerflow_command import database, outbox
-from customerflow_command.outbox import Lease, Outbox
-from customerflow_shared import service
+from customerflow_command.outbox import Lease, LeaseLost, Outbox
 
 if TYPE_CHECKING:
-    import pytest
-
     from services.command.tests.conftest import WriteSide
 
 
 @asynccontextmanager
 async def keeping(lease: Lease) -> AsyncIterator[Lease]:
-    async with service.background("lease", lease.keep):
+    async with lease.sought():
         yield lease
 
 
@@ -69,20 +67,21 @@ async def test_only_the_holder_settles(write_side: WriteSide) -> None:
     lease = Lease(write_side.engine, "holder")
     await lease._take_or_renew()
     await write_side.register("Ana")
-    positions = [row[0] for row in await box.after(0)]
-    await box.settle(positions, lease.token - 1)
-    assert [row[0] for row in await box.after(0)] == positions
+    positions = [row.position for row in await box.first()]
+    with pytest.raises(LeaseLost):
+        await box.settle(positions, lease.token - 1)
+    assert [row.position for row in await box.first()] == positions
     await box.settle(positions, lease.token)
-    assert await box.after(0) == []
+    assert await box.first() == []
     await lease._give_back()
 
 
 async def test_pointers_come_in_the_order_of_positions(write_side: WriteSide) -> None:
     box = Outbox(write_side.engine)
     await asyncio.gather(*(write_side.register(f"Ana {number}") for number in range(20)))
-    positions = [row[0] for row in await box.after(0)]
+    positions = [row.position for row in await box.first()]
+    assert len(positions) >= 20
     assert positions == sorted(positions)
-    assert [row[0] for row in await box.after(positions[4])] == positions[5:]
 
 
 async def test_a_parked_customers_pointers_wait(write_side: WriteSide) -> None:
@@ -91,12 +90,12 @@ async def test_a_parked_customers_pointers_wait(write_side: WriteSide) -> None:
     await box.park(parked, 1, "for a test " * 100)
     await box.park(parked, 1, "twice")
     assert [(customer, position) for customer, position, _ in await box.parked()] == [(parked, 1)]
-    waiting = {row[1] for row in await box.after(0)}
-    assert other.bytes in waiting
-    assert parked.bytes not in waiting
+    waiting = {row.customer for row in await box.first()}
+    assert other in waiting
+    assert parked not in waiting
     assert await box.release(parked)
     assert not await box.release(parked)
-    assert parked.bytes in {row[1] for row in await box.after(0)}
+    assert parked in {row.customer for row in await box.first()}
 
 
 async def test_events_and_pointers_are_written_together(write_side: WriteSide) -> None:

@@ -18,7 +18,7 @@ from customerflow_command import relay as relay_module
 from customerflow_command.customer import ChangeCustomer
 from customerflow_command.doorbell import Doorbell
 from customerflow_command.outbox import Lease, Outbox
-from customerflow_command.relay import Relay, commands, segments
+from customerflow_command.relay import Relay, by_customer, commands
 from customerflow_command.store import EventReader
 from customerflow_shared import events, messaging, service
 from customerflow_shared.events import CustomerArchived, Metadata, Recorded
@@ -79,7 +79,7 @@ async def observer(cf_amqp_url: str) -> AsyncIterator[Observer]:
 async def relaying(write_side: WriteSide, amqp_url: str, name: str = "relay") -> AsyncIterator[Relay]:
     lease = Lease(write_side.engine, name)
     relay = Relay(Outbox(write_side.engine), lease, EventReader(write_side.keys), Doorbell(), amqp_url)
-    async with service.background("lease", lease.keep), service.background("relay", relay.run):
+    async with service.background("relay", relay.run):
         yield relay
 
 
@@ -219,9 +219,9 @@ def test_the_events_of_a_command_stay_together() -> None:
     assert commands(batch) == [batch[:1], batch[1:3], batch[3:]]
 
 
-def test_a_segment_holds_each_customer_once() -> None:
+def test_each_customers_commands_are_sent_one_after_the_other() -> None:
     batch = [[event(1, 1)], [event(2, 1), event(2, 2)], [event(1, 2)], [event(3, 1)], [event(3, 2)]]
-    assert list(segments(batch)) == [batch[:2], batch[2:4], batch[4:]]
+    assert by_customer(batch) == [[batch[0], batch[2]], [batch[1]], [batch[3], batch[4]]]
 
 
 async def test_a_command_is_never_told_in_halves(

@@ -177,7 +177,7 @@ async def test_a_reader_that_keeps_its_position_misses_nothing(start: Start) -> 
         async def follow() -> None:
             nonlocal position
             while writing:
-                async for page in one.store.feed(position):
+                async for page in one.store.feed(position, await one.store.head()):
                     seen.extend(event.position for event in page)
                     position = page[-1].position
 

@@ -76,7 +76,8 @@ def command_api(config: ApiSettings) -> tuple[Litestar, service.Health]:
     engine = _engine(config.mysql_url, config.mysql_connections)
     ringer = Ringer(addresses)
     store = Store(engine, keys, cached_customers=config.cached_customers)
-    commit = GroupCommit(engine, on_commit=ringer.ring)
+    commit_engine = database.open_commit_engine(config.mysql_url)
+    commit = GroupCommit(commit_engine, on_commit=ringer.ring)
     send = mediator(
         UnitOfWork(store, commit, keys, hasher, utc_now),
         [
@@ -97,6 +98,7 @@ def command_api(config: ApiSettings) -> tuple[Litestar, service.Health]:
                 await _migrate_when_possible(config.mysql_owner_url, config.mysql_url)
             yield
         await engine.dispose()
+        await commit_engine.dispose()
 
     app = service.create(
         "CustomerFlow commands",
@@ -132,7 +134,7 @@ def relay(config: RelaySettings) -> tuple[Litestar, service.Health]:
         transport, _protocol = await loop.create_datagram_endpoint(
             lambda: doorbell, local_addr=(config.host, config.doorbell_port)
         )
-        async with service.background("lease", lease.keep), service.background("relay", sender.run):
+        async with service.background("relay", sender.run):
             yield
         transport.close()
         await engine.dispose()

@@ -8,7 +8,7 @@ positions are gapless and become visible in order.
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any
@@ -16,6 +16,7 @@ from uuid import UUID
 
 import msgspec
 import structlog
+from asyncmy.errors import MySQLError as DriverError
 from customerflow_shared.events import Recorded
 from opentelemetry import trace
 from opentelemetry.context import Context
@@ -29,8 +30,8 @@ tracer = trace.get_tracer("customerflow.command")
 
 MAX_UNITS = 256
 MAX_BYTES = 2 * 1024 * 1024  # well below the smallest default of max_allowed_packet, 16 MiB
-ATTEMPTS = 5
-TRANSIENT = {database.DEADLOCK, database.LOCK_WAIT_TIMEOUT}
+MAX_WAITING = 10_000
+TRIES = 3
 
 
 class VersionTaken(Exception):
@@ -66,6 +67,14 @@ class Unit:
     span: trace.SpanContext = trace.INVALID_SPAN_CONTEXT
     written: asyncio.Future[None] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
+    def __post_init__(self) -> None:
+        # whoever asked may have left: then nobody else looks at an error
+        self.written.add_done_callback(lambda written: written.cancelled() or written.exception())
+
+    @property
+    def first_version(self) -> int:
+        return self.events[0][0].version
+
     def touches(self) -> set[object]:
         """Two units that share any of these may not be in one transaction."""
         return {self.customer_id, *self.take, *self.release}
@@ -83,7 +92,10 @@ class Unit:
 
 
 class GroupCommit:
-    """Writes units, in the order of their arrival, as few transactions as the load makes them."""
+    """Writes units, in the order of their arrival, in as few transactions as the load makes them.
+
+    `engine` is for this alone (see `database.open_commit_engine`).
+    """
 
     def __init__(self, engine: AsyncEngine, on_commit: Callable[[], None]) -> None:
         self._engine = engine
@@ -94,15 +106,21 @@ class GroupCommit:
     async def write(self, unit: Unit) -> None:
         """Return once the unit is committed.
 
-        Raises VersionTaken, ClaimTaken, StoreBusy, or DatabaseUnavailable (the unit may have been written).
-
-        The unit is written even if the caller stops waiting.
+        Raises VersionTaken, ClaimTaken, StoreBusy, or DatabaseUnavailable (the unit may have been written). If the
+        caller stops waiting, a unit whose transaction has begun is written all the same.
         """
+        if len(self._waiting) >= MAX_WAITING:
+            raise StoreBusy
         with tracer.start_as_current_span("commit") as span:
             unit.span = span.get_span_context()
             self._waiting.append(unit)
             self._arrived.set()
-            await asyncio.shield(unit.written)
+            try:
+                await asyncio.shield(unit.written)
+            except asyncio.CancelledError:
+                if unit in self._waiting:
+                    self._waiting.remove(unit)
+                raise
 
     async def run(self) -> None:
         """Write what arrives, until cancelled."""
@@ -113,72 +131,102 @@ class GroupCommit:
                 await self._write_group(self._next_group())
 
     def _next_group(self) -> list[Unit]:
-        """The longest run of independent units at the front of the queue, within the limits."""
+        """The first units that do not depend on one another, within the limits; what depends on one of them waits."""
+        group: list[Unit] = []
+        waiting: list[Unit] = []
         touched: set[object] = set()
         size = 0
-        for count, unit in enumerate(self._waiting):
-            size += unit.size()
-            if count and (count == MAX_UNITS or size > MAX_BYTES or not touched.isdisjoint(unit.touches())):
-                group, self._waiting = self._waiting[:count], self._waiting[count:]
-                return group
-            touched |= unit.touches()
-        group, self._waiting = self._waiting, []
+        for unit in self._waiting:
+            touches = unit.touches()
+            full = len(group) == MAX_UNITS or size >= MAX_BYTES
+            if full or not touched.isdisjoint(touches):
+                waiting.append(unit)
+            else:
+                group.append(unit)
+                size += unit.size()
+            touched |= touches
+        self._waiting = waiting
         return group
 
     async def _write_group(self, group: list[Unit]) -> None:
-        try:
-            links = [trace.Link(unit.span) for unit in group]
-            with tracer.start_as_current_span(
-                "commit group", context=Context(), links=links, attributes={"customerflow.group.size": len(group)}
-            ):
-                await self._with_retries(lambda: self._transaction(group))
-        except VersionTaken as error:
-            if len(group) == 1:
-                group[0].fail(error)
-            else:
-                # one of them lost a race: tell it apart by writing one by one
-                for unit in group:
-                    await self._write_group([unit])
-        except (StoreBusy, database.DatabaseUnavailable) as error:
-            for unit in group:
-                unit.fail(error)
-        except Exception as error:
-            log.error("a group could not be written", exc_info=error, units=len(group))
-            for unit in group:
-                unit.fail(error)
-
-    async def _with_retries(self, transaction: Callable[[], Awaitable[None]]) -> None:
-        for attempt in range(1, ATTEMPTS + 1):
+        links = [trace.Link(unit.span) for unit in group]
+        attributes = {"customerflow.group.size": len(group)}
+        with tracer.start_as_current_span("commit group", context=Context(), links=links, attributes=attributes):
             try:
-                return await transaction()
+                await self._write(group)
             except Exception as error:
-                number = database.error_number(error)
-                if number == database.DUPLICATE_ENTRY:
-                    raise VersionTaken from None
-                if number not in TRANSIENT:
-                    raise
-                log.warning("transaction refused", number=number, attempt=attempt)
-            await asyncio.sleep(random.uniform(0, 0.02 * 2**attempt))
-        raise StoreBusy
+                expected = isinstance(error, StoreBusy | database.DatabaseUnavailable)
+                if not expected:
+                    log.error("a group could not be written", exc_info=error, units=len(group))
+                for unit in group:
+                    unit.fail(error)
 
-    async def _transaction(self, group: list[Unit]) -> None:
-        losers: dict[Unit, ClaimTaken]
+    async def _write(self, group: Sequence[Unit]) -> None:
+        """Write the units of the group that can be written; those that cannot fail alone.
+
+        A unit that has lost a race is told apart by a read at the beginning of the transaction, or, if it is lost
+        after that, by the read at the beginning of the next try.
+        """
+        tries = 0
+        while group:
+            try:
+                await self._transaction(group)
+                return
+            except _Losers as losers:
+                for unit, error in losers.errors.items():
+                    unit.fail(error)
+                group = [unit for unit in group if unit not in losers.errors]
+            except DriverError as error:
+                tries += 1
+                log.warning("transaction refused", number=database.error_number(error), tries=tries)
+                if tries == TRIES:
+                    raise StoreBusy from None
+                claimants = [unit for unit in group if unit.take]
+                if claimants and len(claimants) < len(group):
+                    # what they wait for need not hold up the others
+                    await self._write([unit for unit in group if not unit.take])
+                    group = claimants
+                await asyncio.sleep(random.uniform(0, 0.02 * 2**tries))
+
+    async def _transaction(self, group: Sequence[Unit]) -> None:
         async with database.session(self._engine) as session:
-            losers = await _take_claims(session, group)
-            winners = [unit for unit in group if unit not in losers]
-            if winners:
-                await _write_units(session, winners)
-            await session.commit()
-        if winners:
-            self._on_commit()
-        for unit in winners:
+            losers = await _lost_versions(session, group) or await _lost_claims(session, group)
+            if losers:
+                await session.rollback()
+            else:
+                await _write_units(session, group)
+                await session.commit()
+        if losers:
+            raise _Losers(losers)
+        for unit in group:
             unit.succeed()
-        for unit, error in losers.items():
-            unit.fail(error)
+        self._on_commit()
 
 
-async def _take_claims(session: database.Session, group: list[Unit]) -> dict[Unit, ClaimTaken]:
-    """Insert all claims of the group at once; the units that found one taken, with none of theirs left behind."""
+class _Losers(Exception):
+    """Some units of the group cannot be written; nothing has been."""
+
+    def __init__(self, errors: Mapping[Unit, Exception]) -> None:
+        self.errors = errors
+
+
+async def _lost_versions(session: database.Session, group: Sequence[Unit]) -> dict[Unit, Exception]:
+    """The units whose customer has gone on without them."""
+    changes = [unit for unit in group if unit.first_version > 1]
+    if not changes:
+        return {}
+    newest = dict(
+        await session.rows(
+            "SELECT customer_id, MAX(version) FROM cf_events "
+            f"WHERE customer_id IN {database.placeholders(1, len(changes))} GROUP BY customer_id",
+            [unit.customer_id.bytes for unit in changes],
+        )
+    )
+    return {unit: VersionTaken() for unit in changes if newest.get(unit.customer_id.bytes, 0) >= unit.first_version}
+
+
+async def _lost_claims(session: database.Session, group: Sequence[Unit]) -> dict[Unit, Exception]:
+    """Take all claims of the group at once; the units that found one of theirs taken."""
     wanted = sorted(((claim, unit) for unit in group for claim in unit.take), key=lambda pair: pair[0])
     if not wanted:
         return {}
@@ -189,22 +237,18 @@ async def _take_claims(session: database.Session, group: list[Unit]) -> dict[Uni
     )
     if inserted == len(rows):
         return {}
-    keys = [*chain.from_iterable(row[:2] for row in rows)]
     holders = {
         HashedClaim(kind, key_hash): holder
         for kind, key_hash, holder in await session.rows(
             "SELECT kind, key_hash, customer_id FROM cf_claims "
             f"WHERE (kind, key_hash) IN ({database.placeholders(len(rows), 2)})",
-            keys,
+            [*chain.from_iterable(row[:2] for row in rows)],
         )
     }
     taken: dict[Unit, list[str]] = {}
     for claim, unit in wanted:
         if holders.get(claim) != unit.customer_id.bytes:
             taken.setdefault(unit, []).append(claim.kind)
-    for unit in taken:
-        ours = [claim for claim in unit.take if holders.get(claim) == unit.customer_id.bytes]
-        await _release_claims(session, unit.customer_id, ours)
     return {unit: ClaimTaken(kinds) for unit, kinds in taken.items()}
 
 
@@ -216,7 +260,7 @@ async def _release_claims(session: database.Session, customer_id: UUID, claims: 
         )
 
 
-async def _write_units(session: database.Session, units: list[Unit]) -> None:
+async def _write_units(session: database.Session, units: Sequence[Unit]) -> None:
     for unit in units:
         await _release_claims(session, unit.customer_id, [*unit.release])
     keys = [
@@ -229,10 +273,13 @@ async def _write_units(session: database.Session, units: list[Unit]) -> None:
             [*chain.from_iterable(keys)],
         )
     events = [event for unit in units for event in unit.events]
+    # from here to the commit everybody else waits
     head = await session.last_insert_id(
         "UPDATE cf_position SET head = LAST_INSERT_ID(head + %s) WHERE id = 1", (len(events),)
     )
     first = head - len(events) + 1
+    if first < 1:
+        raise database.DatabaseRefused(None)  # the counter's row is missing
     rows = [_row(position, recorded, sealed) for position, (recorded, sealed) in enumerate(events, start=first)]
     await session.run(
         "INSERT INTO cf_events "

@@ -6,7 +6,7 @@ because SQLAlchemy's own cost per statement is larger than the server's.
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +26,12 @@ log = structlog.get_logger()
 MIGRATION_LOCK = "customerflow.migrate"
 MIGRATION_LOCK_SECONDS = 120
 
-ANSWER_SECONDS = 10.0  # after which a silent server counts as away
+ANSWER_SECONDS = 5.0  # after which a silent server counts as away
 
 DUPLICATE_ENTRY = 1062
 DEADLOCK = 1213
 LOCK_WAIT_TIMEOUT = 1205
+ACTED_ON = {DUPLICATE_ENTRY, DEADLOCK, LOCK_WAIT_TIMEOUT}
 
 # What the programs may do at run time, table by table: events are only ever appended.
 RUNTIME_GRANTS = {
@@ -49,27 +50,56 @@ class DatabaseUnavailable(Exception):
     """The database could not be asked, or its answer was lost on the way: what was sent may have been done."""
 
 
+class DatabaseRefused(DatabaseUnavailable):
+    """The server answers, but does not do what it is asked (read-only, disk full, not migrated ...): nothing was done.
+    """
+
+    def __init__(self, number: int | None) -> None:
+        super().__init__(f"error {number}")
+        self.number = number
+
+
 class SchemaNotReady(Exception):
     """The database does not have the schema of this program's release."""
 
 
 def open_engine(url: str, *, connections: int = 4) -> AsyncEngine:
     """An engine on `mysql://user:password@host:port/database`; nothing is connected yet."""
+    return _open(
+        url, "SET SESSION innodb_lock_wait_timeout = 5", pool_size=connections, pool_pre_ping=True, pool_recycle=900
+    )
+
+
+def open_commit_engine(url: str) -> AsyncEngine:
+    """One connection, for `commit.GroupCommit` alone: no round trip but its statements.
+
+    Should this process freeze in the middle of a transaction, the server ends the session and frees its locks after
+    20 seconds; so the connection is renewed before it can have been idle for so long. Locks of others are waited for
+    one second at a time.
+    """
+    return _open(
+        url,
+        "SET SESSION innodb_lock_wait_timeout = 1, wait_timeout = 20",
+        pool_size=1,
+        pool_recycle=15,
+        pool_reset_on_return=None,
+    )
+
+
+def _open(url: str, init_command: str, **pool: Any) -> AsyncEngine:
     return create_async_engine(
         make_url(url).set(drivername="mysql+asyncmy"),
         isolation_level="READ COMMITTED",
-        pool_size=connections,
         max_overflow=0,
         pool_timeout=3,
-        pool_pre_ping=True,
-        pool_recycle=900,
         hide_parameters=True,
         connect_args={
             "connect_timeout": 5,
             "binary_prefix": True,
             "charset": "utf8mb4",
-            "init_command": "SET SESSION innodb_lock_wait_timeout = 5",
+            "init_command": init_command,
         },
+        **pool,
     )
 
 
@@ -100,6 +130,10 @@ class Session:
         async with self._executed(statement, arguments) as cursor:
             return int(cursor.lastrowid)
 
+    async def rollback(self) -> None:
+        async with asyncio.timeout(ANSWER_SECONDS):
+            await self._driver.rollback()
+
     async def commit(self) -> None:
         async with asyncio.timeout(ANSWER_SECONDS):
             await self._driver.commit()
@@ -114,25 +148,38 @@ class Session:
 
 @asynccontextmanager
 async def session(engine: AsyncEngine) -> AsyncIterator[Session]:
-    """A pooled connection; the pool rolls back what was not committed.
+    """A pooled connection; what is not committed is rolled back.
 
-    Raises DatabaseUnavailable; what the server refuses is raised as the driver's error (see `error_number`).
+    Raises DatabaseUnavailable, or DatabaseRefused for what the server refuses; only the refusals that callers act on
+    (`ACTED_ON`) are raised as the driver's error, see `error_number`.
     """
+    connection = engine.connect()
     try:
-        async with engine.connect() as connection:
+        async with asyncio.timeout(ANSWER_SECONDS):
+            await connection.start()
             raw = await connection.get_raw_connection()
-            try:
-                yield Session(raw.driver_connection)
-            except BaseException as error:
-                if not _is_refusal(error):
-                    # the driver may have stopped in the middle of a packet: such a connection must not be used again
-                    await asyncio.shield(connection.invalidate())
-                raise
-    except (OSError, SQLAlchemyError, DriverError) as error:
-        if _is_refusal(error):
+        try:
+            yield Session(raw.driver_connection)
+        except BaseException as error:
+            if _is_refusal(error):
+                await Session(raw.driver_connection).rollback()
+            else:
+                # the driver may have stopped in the middle of a packet: such a connection must not be used again
+                await asyncio.shield(connection.invalidate())
             raise
-        log.warning("the database does not answer", number=error_number(error), kind=type(error).__name__)
+    except (OSError, SQLAlchemyError, DriverError) as error:
+        number = error_number(error)
+        if number in ACTED_ON:
+            raise
+        if _is_refusal(error):
+            log.error("the database refuses", number=number)
+            raise DatabaseRefused(number) from None
+        log.warning("the database does not answer", number=number, kind=type(error).__name__)
         raise DatabaseUnavailable from None
+    finally:
+        with suppress(OSError, SQLAlchemyError, DriverError):
+            async with asyncio.timeout(ANSWER_SECONDS):
+                await connection.close()
 
 
 def placeholders(rows: int, columns: int) -> str:

@@ -43,12 +43,11 @@ async def events_after(request: HttpRequest, store: NamedDependency[Store]) -> S
     """All events after `after` (a position, 0 for all), in the order of their positions, up to the head at the time
     of asking.
 
-    Positions have no gaps, so a reader that counts them knows whether it has been cut off.
+    The head is in the answer's headers, and positions have no gaps: a reader knows whether it has been cut off.
     """
     given = requests.parameters(request.scope["query_string"], ["after"])
-    pages = store.feed(requests.integer(given, "after", default=0))
-    # the head is read before the events: a reader that finds fewer has been cut off
     head = await store.head()
+    pages = store.feed(requests.integer(given, "after", default=0), head)
     first: Page = await anext(pages, [])
     return Stream(_lines(first, pages), media_type=NDJSON, headers={"CustomerFlow-Head": str(head)})
 

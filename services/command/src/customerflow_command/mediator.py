@@ -6,6 +6,7 @@ from datetime import datetime
 from functools import reduce
 from typing import TypeAlias
 from uuid import UUID
+from weakref import WeakValueDictionary
 
 import msgspec
 from customerflow_shared import telemetry
@@ -127,10 +128,16 @@ class UnitOfWork:
         self._keys = keys
         self._hash_claim = hash_claim
         self._now = now
+        self._turns: WeakValueDictionary[UUID, asyncio.Lock] = WeakValueDictionary()
 
     async def __call__(self, request: Request) -> Outcome:
         if isinstance(request.command, RegisterCustomer):
             return await self._write(request, Known(), decide(None, request.command))
+        # commands on one customer would only lose races against one another
+        async with self._turns.setdefault(request.customer_id, asyncio.Lock()):
+            return await self._change(request)
+
+    async def _change(self, request: Request) -> Outcome:
         known = await self._store.load(request.customer_id)
         try:
             events = self._decide(request, known)

@@ -2,17 +2,17 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
-from contextlib import suppress
-from typing import Any
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
 from uuid import UUID
 
 import structlog
+from customerflow_shared import service
 from customerflow_shared.patience import Patience
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from customerflow_command import database
-from customerflow_command.store import EVENT_COLUMNS, utc_now
+from customerflow_command.store import EVENT_COLUMNS, EventRow, utc_now
 
 log = structlog.get_logger()
 
@@ -52,12 +52,12 @@ class Lease:
             async with asyncio.timeout(seconds):
                 await self._changed.wait()
 
-    async def keep(self) -> None:
-        """Take the lease when it is free, renew it while it is ours, and give it back when cancelled."""
-        try:
-            await self._patience.persist(self._hold)
-        finally:
-            await asyncio.shield(self._give_back())
+    @asynccontextmanager
+    async def sought(self) -> AsyncIterator[None]:
+        """Take the lease when it is free and renew it while it is ours; give it back at the end."""
+        async with service.background("lease", lambda: self._patience.persist(self._hold)):
+            yield
+        await self._give_back()
 
     async def _hold(self) -> None:
         await self._take_or_renew()
@@ -106,28 +106,31 @@ class Outbox:
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
 
-    async def after(self, position: int) -> list[tuple[Any, ...]]:
-        """The next rows (see `store.EVENT_COLUMNS`) of customers that are not parked."""
+    async def first(self) -> list[EventRow]:
+        """The events of the first pointers, but for customers that are parked."""
         async with database.session(self._engine) as session:
-            return await session.rows(
+            rows = await session.rows(
                 f"SELECT {EVENT_COLUMNS} FROM cf_outbox o JOIN cf_events e ON e.position = o.position "
                 "LEFT JOIN cf_customer_keys k ON k.customer_id = o.customer_id "
                 "LEFT JOIN cf_outbox_parked p ON p.customer_id = o.customer_id "
-                "WHERE o.position > %s AND p.customer_id IS NULL ORDER BY o.position LIMIT %s",
-                (position, BATCH),
+                "WHERE p.customer_id IS NULL ORDER BY o.position LIMIT %s",
+                (BATCH,),
             )
+        return [EventRow(*row) for row in rows]
 
     async def settle(self, positions: Sequence[int], token: int) -> None:
-        """Forget pointers whose events the broker has confirmed; a relay whose lease has passed on changes nothing."""
+        """Forget pointers whose events the broker has confirmed. Raises LeaseLost if the lease has passed on."""
         if not positions:
             return
         async with database.session(self._engine) as session:
-            await session.run(
+            settled = await session.run(
                 f"DELETE FROM cf_outbox WHERE position IN {database.placeholders(1, len(positions))} "
                 "AND EXISTS (SELECT 1 FROM cf_leases WHERE name = 'relay' AND token = %s)",
                 (*positions, token),
             )
             await session.commit()
+        if settled < len(positions):
+            raise LeaseLost
 
     async def park(self, customer_id: UUID, position: int, reason: str) -> None:
         """Hold a customer's events back, so that the others can go on."""
@@ -150,3 +153,11 @@ class Outbox:
             released = await session.run("DELETE FROM cf_outbox_parked WHERE customer_id = %s", (customer_id.bytes,))
             await session.commit()
         return released > 0
+
+    async def release_after(self, seconds: float) -> None:
+        """Let the events of all customers be tried again that were parked so long ago."""
+        async with database.session(self._engine) as session:
+            await session.run(
+                "DELETE FROM cf_outbox_parked WHERE parked_at < UTC_TIMESTAMP(3) - INTERVAL %s SECOND", (seconds,)
+            )
+            await session.commit()

@@ -6,7 +6,7 @@ overtake. A broker that is away is waited for without limit.
 """
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import groupby
@@ -25,13 +25,13 @@ from customerflow_command.doorbell import Doorbell
 from customerflow_command.outbox import BATCH, Lease, Outbox
 from customerflow_command.personal import UnreadableEvent
 from customerflow_command.publishing import cloud_events
-from customerflow_command.store import EventReader
+from customerflow_command.store import EventReader, EventRow
 
 log = structlog.get_logger()
 tracer = trace.get_tracer("customerflow.relay")
 
 LOOK_EVERY = 0.25  # seconds, should the doorbell not ring
-LOOK_BACK_EVERY = 5.0  # seconds, for pointers that were left behind
+PARKED_SECONDS = 60.0  # after which a parked customer's events are tried again
 
 
 class NotConfirmed(Exception):
@@ -107,6 +107,7 @@ class Relay:
         self._amqp_url = amqp_url
         self._connection: AbstractConnection | None = None
         self._patience = Patience("relay")
+        self._release_at = 0.0
 
     async def check(self) -> None:
         """Raises ConnectionError unless the broker can be reached."""
@@ -117,69 +118,66 @@ class Relay:
         await self._patience.persist(self._relay)
 
     async def _relay(self) -> None:
-        """Raises whatever interrupts it."""
+        """Raises whatever interrupts it. Only who has a connection to the broker seeks the lease."""
         async with messaging.connected(self._amqp_url, "relay") as self._connection:
             publisher = await Publisher.open(self._connection)
-            while not self._lease.held:
-                await self.check()
-                await self._lease.wait(LOOK_EVERY)
-            log.info("relaying", token=self._lease.token)
-            await self._send_for_ever(publisher)
+            async with self._lease.sought():
+                while True:
+                    await self.check()
+                    if not self._lease.held:
+                        await self._lease.wait(LOOK_EVERY)
+                        continue
+                    self._doorbell.rung.clear()
+                    if not await self._send_first(publisher):
+                        await self._rest()
 
-    async def _send_for_ever(self, publisher: Publisher) -> None:
-        clock = asyncio.get_running_loop().time
-        sent_to, look_back_at = 0, clock() + LOOK_BACK_EVERY
-        while True:
-            self._doorbell.rung.clear()
-            if clock() >= look_back_at:
-                sent_to, look_back_at = 0, clock() + LOOK_BACK_EVERY
-            self._lease.require()
-            rows = await self._outbox.after(sent_to)
-            if rows:
-                batch = commands(await self._readable(rows))
-                sent_to = rows[-1][0]
-                if len(rows) == BATCH and len(batch) > 1:
-                    # the last command may go on in the next batch
-                    sent_to = batch.pop()[0].position - 1
-                for segment in segments(batch):
-                    await self._send(publisher, segment)
-                continue
-            await self.check()
-            with suppress(TimeoutError):
-                async with asyncio.timeout(LOOK_EVERY):
-                    await self._doorbell.rung.wait()
+    async def _rest(self) -> None:
+        """Until the doorbell rings, but not for long; a parked customer is given another try meanwhile."""
+        now = asyncio.get_running_loop().time()
+        if now >= self._release_at:
+            await self._outbox.release_after(PARKED_SECONDS)
+            self._release_at = now + PARKED_SECONDS / 4
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LOOK_EVERY):
+                await self._doorbell.rung.wait()
 
-    async def _readable(self, rows: Sequence[tuple[object, ...]]) -> list[Recorded]:
-        """The events of the rows. A customer with one that cannot be read is parked from there on."""
-        readable: list[Recorded] = []
-        parked: set[UUID] = set()
-        for row in rows:
-            position, customer_id = row[0], UUID(bytes=row[1])  # type: ignore[arg-type]  # columns of EVENT_COLUMNS
-            if customer_id in parked:
-                continue
-            try:
-                readable.append(self._reader.read(row))
-            except UnreadableEvent as error:
-                parked.add(customer_id)
-                await self._outbox.park(customer_id, position, str(error))  # type: ignore[arg-type]
-                log.error("customer parked", customer_id=str(customer_id), position=position, reason=str(error))
-        return readable
+    async def _send_first(self, publisher: Publisher) -> bool:
+        """Send the first events of the outbox and forget their pointers; False if there are none."""
+        rows = await self._outbox.first()
+        batch = commands(await self._readable(rows))
+        if len(rows) == BATCH and len(batch) > 1:
+            batch.pop()  # it may go on behind the last row
+        confirmed: list[int] = []
 
-    async def _send(self, publisher: Publisher, segment: Sequence[Sequence[Recorded]]) -> None:
-        self._lease.require()
-        results = await asyncio.gather(*map(publisher.publish, segment), return_exceptions=True)
-        confirmed = [
-            recorded.position
-            for command, result in zip(segment, results, strict=True)
-            if result is None
-            for recorded in command
-        ]
+        async def send(customer: Sequence[Sequence[Recorded]]) -> None:
+            for command in customer:
+                self._lease.require()
+                await publisher.publish(command)
+                confirmed.extend(recorded.position for recorded in command)
+
+        results = await asyncio.gather(*map(send, by_customer(batch)), return_exceptions=True)
         await self._outbox.settle(confirmed, self._lease.token)
         if confirmed:
             self._patience.rewarded()
         for result in results:
             if result is not None:
                 raise NotConfirmed(type(result).__name__) from None
+        return bool(rows)
+
+    async def _readable(self, rows: Sequence[EventRow]) -> list[Recorded]:
+        """The events of the rows. A customer with one that cannot be read is parked from there on."""
+        readable: list[Recorded] = []
+        parked: set[UUID] = set()
+        for row in rows:
+            if row.customer in parked:
+                continue
+            try:
+                readable.append(self._reader.read(row))
+            except UnreadableEvent as error:
+                parked.add(row.customer)
+                await self._outbox.park(row.customer, row.position, str(error))
+                log.error("customer parked", customer_id=str(row.customer), position=row.position, reason=str(error))
+        return readable
 
 
 def commands(batch: Sequence[Recorded]) -> list[list[Recorded]]:
@@ -187,15 +185,10 @@ def commands(batch: Sequence[Recorded]) -> list[list[Recorded]]:
     return [list(group) for _, group in groupby(batch, lambda one: (one.customer_id, one.metadata.causation_id))]
 
 
-def segments(batch: Sequence[Sequence[Recorded]]) -> Iterator[list[Sequence[Recorded]]]:
-    """Cut a batch where a customer comes again: what is in one segment may be on its way at the same time."""
-    segment: list[Sequence[Recorded]] = []
-    customers: set[UUID] = set()
+def by_customer(batch: Sequence[Sequence[Recorded]]) -> list[list[Sequence[Recorded]]]:
+    """Each customer's commands, in order: one customer's are sent one after the other, all customers' at the same time.
+    """
+    customers: dict[UUID, list[Sequence[Recorded]]] = {}
     for command in batch:
-        if command[0].customer_id in customers:
-            yield segment
-            segment, customers = [], set()
-        segment.append(command)
-        customers.add(command[0].customer_id)
-    if segment:
-        yield segment
+        customers.setdefault(command[0].customer_id, []).append(command)
+    return list(customers.values())

@@ -4,7 +4,7 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator, Iterable
 from datetime import UTC, datetime
 from functools import reduce
-from typing import Any
+from typing import NamedTuple
 from uuid import UUID
 
 import msgspec
@@ -65,42 +65,58 @@ class Cache:
         self._entries.pop(customer_id, None)
 
 
+class EventRow(NamedTuple):
+    """A row of `EVENT_COLUMNS`."""
+
+    position: int
+    customer_id: bytes
+    version: int
+    event_id: bytes
+    schema_version: int
+    recorded_at: datetime
+    metadata: str
+    name: str
+    data: str
+    pii: bytes | None
+    master_key_id: str | None
+    wrapped_key: bytes | None
+
+    @property
+    def customer(self) -> UUID:
+        return UUID(bytes=self.customer_id)
+
+    @property
+    def key(self) -> WrappedKey | None:
+        if self.master_key_id is None or self.wrapped_key is None:
+            return None
+        return WrappedKey(self.master_key_id, self.wrapped_key)
+
+
 class EventReader:
-    """Turns rows of `EVENT_COLUMNS` into recorded events; the only place where personal data is decrypted."""
+    """Turns rows into recorded events; the only place where personal data is decrypted."""
 
     def __init__(self, keys: KeyProvider) -> None:
         self._keys = keys
 
-    def read(self, row: tuple[Any, ...]) -> Recorded:
+    def read(self, row: EventRow) -> Recorded:
         """Raises UnreadableEvent if the row cannot be what this system wrote."""
-        (
-            position,
-            customer_id,
-            version,
-            event_id,
-            schema,
-            recorded_at,
-            metadata,
-            name,
-            data,
-            pii,
-            key_id,
-            wrapped,
-        ) = row
-        customer, event = UUID(bytes=customer_id), UUID(bytes=event_id)
-        if wrapped is None:
+        if row.key is None:
             raise UnreadableEvent("the customer has no data key")
-        data_key = self._keys.unwrap(WrappedKey(key_id, wrapped))
-        return Recorded(
-            position=position,
-            customer_id=customer,
-            version=version,
-            event_id=event,
-            schema_version=schema,
-            recorded_at=recorded_at.replace(tzinfo=UTC),
-            metadata=_metadata.decode(metadata),
-            event=unseal(Sealed(name, data, pii), data_key, customer, event),
-        )
+        try:
+            event_id = UUID(bytes=row.event_id)
+            sealed = Sealed(row.name, row.data, row.pii)
+            return Recorded(
+                position=row.position,
+                customer_id=row.customer,
+                version=row.version,
+                event_id=event_id,
+                schema_version=row.schema_version,
+                recorded_at=row.recorded_at.replace(tzinfo=UTC),
+                metadata=_metadata.decode(row.metadata),
+                event=unseal(sealed, self._keys.unwrap(row.key), row.customer, event_id),
+            )
+        except (msgspec.MsgspecError, ValueError, TypeError, AttributeError):
+            raise UnreadableEvent("the row is not what this program writes") from None
 
 
 class Store:
@@ -113,16 +129,18 @@ class Store:
 
     async def load(self, customer_id: UUID, *, fresh: bool = False) -> Known:
         """The customer as it is now (`fresh`), or as it was last seen by this process."""
-        if not fresh and (known := self.cache.get(customer_id)):
+        known = self.cache.get(customer_id)
+        if known is not None and not fresh:
             return known
-        async with database.session(self._engine) as session:
-            rows = await session.rows(_SELECT + "WHERE e.customer_id = %s ORDER BY e.version", (customer_id.bytes,))
+        known = known or Known()
+        rows = await self._rows(
+            "WHERE e.customer_id = %s AND e.version > %s ORDER BY e.version", customer_id.bytes, known.version
+        )
         if not rows:
-            return Known()
-        history = [self._reader.read(row) for row in rows]
-        state = reduce(evolve, (recorded.event for recorded in history), None)
-        key_id, wrapped = rows[-1][-2:]
-        known = Known(state, history[-1].version, WrappedKey(key_id, wrapped))
+            return known
+        news = [self._reader.read(row) for row in rows]
+        state = reduce(evolve, (recorded.event for recorded in news), known.state)
+        known = Known(state, news[-1].version, rows[-1].key)
         self.cache.put(customer_id, known)
         return known
 
@@ -131,42 +149,39 @@ class Store:
         async with database.session(self._engine) as session:
             return int((await session.rows("SELECT head FROM cf_position"))[0][0])
 
-    async def feed(self, after: int) -> AsyncIterator[list[Recorded | Place]]:
-        """All events with a position above `after`, in pages, in order, up to the head of the moment.
+    async def feed(self, after: int, upto: int) -> AsyncIterator[list[Recorded | Place]]:
+        """All events with a position above `after` and not above `upto`, in pages, in order.
 
         Of an event that cannot be read there is the place only, so that its customer can be set aside and the others
         go on.
         """
-        while True:
-            async with database.session(self._engine) as session:
-                rows = await session.rows(
-                    _SELECT + "WHERE e.position > %s ORDER BY e.position LIMIT %s", (after, FEED_PAGE)
-                )
-            page = self._read(rows)
-            if page:
-                yield page
-            if len(rows) < FEED_PAGE:
+        while after < upto:
+            rows = await self._rows(
+                "WHERE e.position > %s AND e.position <= %s ORDER BY e.position LIMIT %s", after, upto, FEED_PAGE
+            )
+            if not rows:
                 return
-            after = page[-1].position
+            yield self._read(rows)
+            after = rows[-1].position
 
     async def stream(self, customer_id: UUID, after: int) -> list[Recorded | Place]:
         """One customer's events with a version above `after`; places as in `feed`."""
-        async with database.session(self._engine) as session:
-            rows = await session.rows(
-                _SELECT + "WHERE e.customer_id = %s AND e.version > %s ORDER BY e.version",
-                (customer_id.bytes, after),
-            )
-        return self._read(rows)
+        return self._read(
+            await self._rows("WHERE e.customer_id = %s AND e.version > %s ORDER BY e.version", customer_id.bytes, after)
+        )
 
-    def _read(self, rows: Iterable[tuple[Any, ...]]) -> list[Recorded | Place]:
+    async def _rows(self, condition: str, *arguments: object) -> list[EventRow]:
+        async with database.session(self._engine) as session:
+            return [EventRow(*row) for row in await session.rows(_SELECT + condition, arguments)]
+
+    def _read(self, rows: Iterable[EventRow]) -> list[Recorded | Place]:
         page: list[Recorded | Place] = []
         for row in rows:
             try:
                 page.append(self._reader.read(row))
             except UnreadableEvent as error:
-                place = Place(position=row[0], customer_id=UUID(bytes=row[1]), version=row[2])
-                log.error("event cannot be read", position=place.position, error=str(error))
-                page.append(place)
+                log.error("event cannot be read", position=row.position, error=str(error))
+                page.append(Place(position=row.position, customer_id=row.customer, version=row.version))
         return page
 
 
