@@ -6,8 +6,8 @@ import asyncio
 import logging
 import os
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from importlib import resources
 from types import FrameType
 from typing import Any
@@ -20,7 +20,7 @@ from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import SwaggerRenderPlugin
 from litestar.openapi.spec import PathItem
 from litestar.params import FromPath
-from litestar.types import ASGIApp, ControllerRouterHandler, Message, Scope
+from litestar.types import ASGIApp, ControllerRouterHandler, Message, Receive, Scope, Send
 from opentelemetry.instrumentation.asgi import OpenTelemetryMiddleware
 from opentelemetry.util.http import ExcludeList
 
@@ -41,6 +41,14 @@ _ASSETS = {
     "swagger_preset.js": "text/javascript",
     "swagger_style.css": "text/css",
 }
+
+
+class BackgroundFailed(Exception):
+    """Work that goes on as long as the program has ended before it."""
+
+
+class Interrupted(Exception):
+    """What was under way has failed; why is in the log."""
 
 
 class Health:
@@ -166,11 +174,39 @@ class _Server(uvicorn.Server):
         self._health.leaving = True
         asyncio.get_running_loop().call_later(self._drain_delay, super().handle_exit, sig, frame)
 
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        with super().capture_signals():
+            yield
+            # uvicorn would raise them again, and so end the process before it has flushed its traces
+            self._captured_signals.clear()
+
+
+def _without_texts(app: ASGIApp) -> ASGIApp:
+    """What the application cannot answer itself is logged here, for server and tracing would show it with its text."""
+
+    async def guarded(scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_without_trace(message: Any) -> None:
+            failed = message["type"] in ("lifespan.startup.failed", "lifespan.shutdown.failed")
+            await send(message | {"message": ""} if failed else message)
+
+        try:
+            await app(scope, receive, send_without_trace if scope["type"] == "lifespan" else send)
+        except Exception as error:
+            log.error("interrupted", scope=scope["type"], exc_info=error.__cause__ or error)
+            raise Interrupted from None
+
+    return guarded
+
 
 def run(app: ASGIApp, health: Health, settings: Listen) -> None:
-    """Serve until SIGTERM or SIGINT; requests in flight are finished first."""
+    """Serve until SIGTERM or SIGINT; requests in flight are finished first.
+
+    The process leaves with exit code 0 when it was asked to, and with another one when it could not start or its
+    background work failed.
+    """
     traced: Any = OpenTelemetryMiddleware(
-        app,
+        _without_texts(app),
         default_span_details=_span_details,
         exclude_spans=["receive", "send"],
         excluded_urls=ExcludeList(["/health/", "/docs"]),
@@ -187,26 +223,33 @@ def run(app: ASGIApp, health: Health, settings: Listen) -> None:
     )
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
     log.info("starting", host=settings.host, port=settings.port, pid=os.getpid())
+    server = _Server(config, health, settings.drain_delay)
     try:
-        _Server(config, health, settings.drain_delay).run()
+        server.run()
     finally:
         telemetry.shut_down()
+    if server.lifespan.should_exit:
+        raise SystemExit(1)
 
 
 @asynccontextmanager
 async def background(name: str, work: Callable[[], Awaitable[None]]) -> AsyncIterator[None]:
-    """Run `work` beside the listener. It is cancelled at the end; should it end by itself, that is a bug, and the
-    process leaves.
+    """Run `work` beside the listener. It is cancelled at the end; should it end by itself, that is a bug: the process
+    leaves, and BackgroundFailed is raised on the way out.
     """
+    ended = False
 
     async def guarded() -> None:
+        nonlocal ended
+        failure: BaseException | None = None
         try:
             await work()
-            log.error("background work ended", work=name)
         except BaseException as error:
-            if task.cancelling():
-                raise
-            log.error("background work failed", work=name, exc_info=error)
+            failure = error
+        if task.cancelling():
+            return
+        log.error("background work ended", work=name, exc_info=failure)
+        ended = True
         os.kill(os.getpid(), signal.SIGTERM)
 
     task = asyncio.create_task(guarded(), name=name)
@@ -217,3 +260,5 @@ async def background(name: str, work: Callable[[], Awaitable[None]]) -> AsyncIte
         while not task.done():
             task.cancel()
             await asyncio.wait([task], timeout=1)
+    if ended:
+        raise BackgroundFailed(name)

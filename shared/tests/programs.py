@@ -1,0 +1,64 @@
+"""Programs to start as processes of their own: `python programs.py <name>`. Each says on standard output what it does,
+among its log lines.
+"""
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from customerflow_shared import service, telemetry
+from customerflow_shared.settings import Listen
+from litestar import Litestar, get
+from litestar.types import ControllerRouterHandler
+
+SECRET = "ana@example.com"
+
+
+@get("/slow")
+async def slow() -> str:
+    await asyncio.sleep(0.5)
+    return "done"
+
+
+async def for_ever() -> None:
+    await asyncio.Event().wait()
+
+
+async def failing() -> None:
+    await asyncio.sleep(0.2)
+    raise ValueError(SECRET)
+
+
+async def ending() -> None:
+    await asyncio.sleep(0.2)
+
+
+WORK = {"healthy": for_ever, "failing": failing, "ending": ending}
+
+
+def main(name: str, port: int, drain_delay: float) -> None:
+    telemetry.configure(name, log_level="info")
+    handlers: list[ControllerRouterHandler] = [slow]
+    health = service.Health({})
+
+    @asynccontextmanager
+    async def lifespan(_: Litestar) -> AsyncIterator[None]:
+        if name == "unstartable":
+            raise ValueError(SECRET)
+        async with service.background("work", WORK[name]):
+            yield
+
+    shut_down = telemetry.shut_down
+
+    def reporting() -> None:
+        shut_down()
+        print("telemetry is shut down")
+
+    telemetry.shut_down = reporting
+    app = service.create("Test", "A program of the tests.", handlers=handlers, health=health, lifespan=[lifespan])
+    service.run(app, health, Listen(port=port, drain_delay=drain_delay))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]), float(sys.argv[3]))

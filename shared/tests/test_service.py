@@ -1,0 +1,146 @@
+"""How a program comes, says how it is, and goes."""
+
+import asyncio
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from customerflow_shared import service
+
+PROGRAMS = Path(__file__).parent / "programs.py"
+SECRET = "ana@example.com"
+
+Program = Callable[..., "Running"]
+
+
+class Running:
+    """A program in a process of its own, on a free port."""
+
+    def __init__(self, name: str, drain_delay: float = 0) -> None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        self.url = f"http://127.0.0.1:{port}"
+        command = [sys.executable, str(PROGRAMS), name, str(port), str(drain_delay)]
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+    def wait_live(self) -> "Running":
+        end = time.monotonic() + 20
+        while time.monotonic() < end:
+            try:
+                httpx.get(self.url + "/health/live")
+            except httpx.TransportError:
+                time.sleep(0.05)
+            else:
+                return self
+        raise TimeoutError
+
+    def asked_to_leave(self) -> "Running":
+        self.process.send_signal(signal.SIGTERM)
+        return self
+
+    def output(self) -> str:
+        return self.process.communicate(timeout=20)[0]
+
+
+@pytest.fixture
+def program() -> Iterator[Program]:
+    started: list[Running] = []
+
+    def start(name: str, drain_delay: float = 0) -> Running:
+        started.append(Running(name, drain_delay))
+        return started[-1]
+
+    yield start
+    for running in started:
+        running.process.kill()
+        running.process.communicate()
+
+
+def test_a_program_that_is_asked_to_leave_flushes_its_traces_and_leaves_with_success(program: Program) -> None:
+    running = program("healthy").wait_live().asked_to_leave()
+    assert "telemetry is shut down" in running.output()
+    assert running.process.returncode == 0
+
+
+def test_a_request_under_way_is_finished_first(program: Program) -> None:
+    running = program("healthy").wait_live()
+    with httpx.Client() as client, client.stream("GET", running.url + "/health/live"):
+        pass
+    request = subprocess.Popen(
+        [sys.executable, "-c", f"import httpx; print(httpx.get('{running.url}/slow').text)"],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    time.sleep(0.6)
+    running.asked_to_leave()
+    assert running.process.wait(20) == 0
+    assert request.communicate(timeout=20)[0].strip() == "done"
+
+
+def test_while_it_drains_it_answers_but_is_not_ready(program: Program) -> None:
+    running = program("healthy", drain_delay=1.0).wait_live()
+    asked = time.monotonic()
+    running.asked_to_leave()
+    time.sleep(0.3)
+    ready = httpx.get(running.url + "/health/ready")
+    assert (ready.status_code, ready.json()["checks"]) == (503, {"process": "leaving"})
+    assert running.process.wait(20) == 0
+    assert time.monotonic() - asked >= 1.0
+
+
+@pytest.mark.parametrize("name", ["failing", "ending"])
+def test_a_program_whose_background_work_ends_fails(program: Program, name: str) -> None:
+    running = program(name)
+    output = running.output()
+    assert running.process.returncode == 1
+    assert "background work" in output
+    assert "telemetry is shut down" in output
+
+
+@pytest.mark.parametrize("name", ["failing", "unstartable"])
+def test_no_failure_is_told_by_its_text_or_a_stack_trace(program: Program, name: str) -> None:
+    running = program(name)
+    output = running.output()
+    assert running.process.returncode not in (0, None)
+    assert "ValueError" in output
+    assert SECRET not in output
+    assert "Traceback" not in output
+
+
+async def test_a_check_that_does_not_answer_in_time_is_not_ok(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(service, "CHECK_TIMEOUT", 0.05)
+
+    async def silent() -> None:
+        await asyncio.Event().wait()
+
+    async def broken() -> None:
+        raise ValueError(SECRET)
+
+    async def sound() -> None:
+        return
+
+    health = service.Health({"silent": silent, "broken": broken, "sound": sound})
+    assert await health.status() == {"silent": "TimeoutError: ", "broken": "ValueError", "sound": "ok"}
+
+
+async def test_work_that_swallows_its_cancellation_is_cancelled_again() -> None:
+    times = 0
+
+    async def stubborn() -> None:
+        nonlocal times
+        while times < 2:
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                times += 1
+
+    async with service.background("stubborn", stubborn):
+        await asyncio.sleep(0)
+    assert times == 2
