@@ -1,15 +1,18 @@
 """Logs and traces, set up in one call.
 
-Logs are JSON lines on standard output with trace and span ids. They carry no personal data: a foreign exception is
-logged by type and place only, for its text may quote what it was given. Traces go out by OTLP when
-OTEL_EXPORTER_OTLP_ENDPOINT is set.
+Logs are JSON lines on standard output with trace and span ids. Logs and traces carry no personal data: a foreign
+exception is shown by type and place only, for its text may quote what it was given, and a line that a library logs by
+its template. Traces go out by OTLP when OTEL_EXPORTER_OTLP_ENDPOINT is set.
 """
 
 import logging
 import os
+import re
 import sys
 import traceback
-from collections.abc import MutableMapping
+from collections.abc import Iterator, MutableMapping
+from contextlib import contextmanager
+from types import TracebackType
 from typing import Any
 
 import msgspec
@@ -20,7 +23,10 @@ from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExport
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.trace import Span, Status, StatusCode, Tracer
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+log = structlog.get_logger()
 
 _w3c = TraceContextTextMapPropagator()
 
@@ -32,6 +38,7 @@ def configure(program: str, *, log_level: str) -> None:
         provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
     trace.set_tracer_provider(provider)
     _configure_logs(program, log_level)
+    sys.excepthook = _log_uncaught
 
 
 def shut_down() -> None:
@@ -39,6 +46,21 @@ def shut_down() -> None:
     provider = trace.get_tracer_provider()
     if isinstance(provider, TracerProvider):
         provider.shutdown()
+
+
+@contextmanager
+def span(tracer: Tracer, name: str, **options: Any) -> Iterator[Span]:
+    """A current span that tells of an error what the logs tell (`describe`), where OpenTelemetry's own would hold its
+    text.
+    """
+    with tracer.start_as_current_span(
+        name, record_exception=False, set_status_on_exception=False, **options
+    ) as started:
+        try:
+            yield started
+        except Exception as error:
+            started.set_status(Status(StatusCode.ERROR, describe(error)))
+            raise
 
 
 def current_traceparent() -> str | None:
@@ -81,7 +103,8 @@ def _configure_logs(program: str, level: str) -> None:
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=shared,
+            foreign_pre_chain=[_foreign_template, *shared],
+            use_get_message=False,
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                 structlog.processors.JSONRenderer(serializer=_serialize),
@@ -100,6 +123,22 @@ def _configure_logs(program: str, level: str) -> None:
 
 def _serialize(entry: MutableMapping[str, Any], **_: Any) -> str:
     return msgspec.json.encode(entry, enc_hook=str).decode()
+
+
+def _foreign_template(_: Any, __: str, entry: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """What a library says, without the values that it put in: they may be anyone's."""
+    record: logging.LogRecord = entry["_record"]
+    entry["logger"] = record.name
+    if isinstance(record.msg, BaseException):
+        entry["event"] = describe(record.msg)
+    else:
+        # some are filled in already, as asyncio's are: what comes after the words is a repr
+        entry["event"] = re.split(r"[\n(<{\"']", str(record.msg), maxsplit=1)[0].strip()
+    return entry
+
+
+def _log_uncaught(_: type[BaseException], error: BaseException, __: TracebackType | None) -> None:
+    log.critical("not caught", exc_info=error)
 
 
 def _with_trace_ids(_: Any, __: str, entry: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
