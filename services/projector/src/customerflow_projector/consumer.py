@@ -9,7 +9,7 @@ import hashlib
 from collections.abc import Sequence
 
 import structlog
-from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMessage
+from aio_pika.abc import AbstractConnection, AbstractIncomingMessage
 from customerflow_shared import events, messaging, telemetry
 from customerflow_shared.events import Place, Recorded
 from customerflow_shared.patience import Patience
@@ -25,7 +25,6 @@ tracer = trace.get_tracer("customerflow.projector")
 PREFETCH = 64  # per queue
 BATCH = 500
 PAUSE = 0.2  # seconds, while no generation is live
-LOOK_EVERY = 5.0  # seconds, for queues that were deleted under us
 
 Inbox = asyncio.Queue[AbstractIncomingMessage | None]
 
@@ -53,6 +52,8 @@ class Consumer:
         inbox: Inbox = asyncio.Queue()
         channel = await connection.channel(publisher_confirms=False)
         channel.close_callbacks.add(lambda *_: inbox.put_nowait(None))
+        # the broker cancels a consumer whose queue is deleted: all is declared and consumed again
+        (await channel.get_underlay_channel()).on_consumer_cancel_callbacks.add(lambda _: inbox.put_nowait(None))
         await channel.set_qos(prefetch_count=PREFETCH)
         await messaging.declare(channel)
         for shard in range(messaging.SHARDS):
@@ -62,13 +63,10 @@ class Consumer:
         self.connected = True
         self._patience.rewarded()
         log.info("consuming", replica=self._replica)
-        async with asyncio.TaskGroup() as tasks:
-            watch = tasks.create_task(_watch_queues(channel))
-            await self._work(inbox)
-            watch.cancel()
+        await self._work(inbox)
 
     async def _work(self, inbox: Inbox) -> None:
-        """Returns when the channel is closed; its messages will come again."""
+        """Returns when the channel is closed or a queue is gone; what is not acknowledged will come again."""
         while True:
             batch = [await inbox.get()]
             while len(batch) < BATCH and not inbox.empty():
@@ -114,16 +112,6 @@ class Consumer:
                 await asyncio.sleep(PAUSE)
             except (RedisError, OSError, TimeoutError) as error:
                 await patience.after(error)
-
-
-async def _watch_queues(channel: AbstractChannel) -> None:
-    """Raise ConnectionError once a queue has no consumer: it was deleted, and perhaps declared again, under us."""
-    while True:
-        await asyncio.sleep(LOOK_EVERY)
-        for shard in range(messaging.SHARDS):
-            queue = await channel.declare_queue(messaging.shard_queue(shard), passive=True)
-            if not queue.declaration_result.consumer_count:
-                raise ConnectionError(f"{queue.name} has lost its consumer")
 
 
 def weight(replica: str, queue: str) -> int:
