@@ -8,11 +8,15 @@ from contextlib import asynccontextmanager
 from uuid import UUID
 
 import pytest
+from customerflow_projector import consumer
 from customerflow_projector.apply import Applier
 from customerflow_projector.consumer import Consumer
 from customerflow_projector.read_model import ReadModel
 from customerflow_shared import events, messaging, views
 from customerflow_shared.events import Place, Recorded
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from redis.asyncio import Redis
 from redis.exceptions import BusyLoadingError
 
@@ -122,6 +126,22 @@ async def test_what_was_applied_but_not_acknowledged_is_applied_once(
     async with consuming(cf_amqp_url, model):
         await until(holds(model, HISTORY))
     assert await model.parked(GENERATION) == {}
+
+
+async def test_an_interrupted_batch_leaves_its_spans(
+    queues: Broker, cf_amqp_url: str, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exporter, provider, stuck = InMemorySpanExporter(), TracerProvider(), Stuck(redis)
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    monkeypatch.setattr(consumer, "tracer", provider.get_tracer("test"))
+    await queues.publish(HISTORY[:1])
+
+    async def was_asked() -> bool:
+        return stuck.asked > 0
+
+    async with consuming(cf_amqp_url, stuck):
+        await until(was_asked)
+    assert {span.name for span in exporter.get_finished_spans()} == {"project", "project batch"}
 
 
 async def test_live_events_go_into_the_generation_being_built_as_well(

@@ -90,12 +90,14 @@ class Consumer:
             return
         spans = [_span(message) for message in readable]
         links = [trace.Link(span.get_span_context()) for span in spans]
-        with tracer.start_as_current_span(
-            "project batch", links=links, attributes={"customerflow.batch.size": len(batch)}
-        ):
-            await self._apply(batch)
-        for span in spans:
-            span.end()
+        try:
+            with tracer.start_as_current_span(
+                "project batch", links=links, attributes={"customerflow.batch.size": len(batch)}
+            ):
+                await self._apply(batch)
+        finally:
+            for span in spans:
+                span.end()
         await readable[-1].ack(multiple=True)
 
     async def _apply(self, batch: Sequence[Recorded | Place]) -> None:
