@@ -72,6 +72,29 @@ async def test_an_unknown_event_parks_its_customer(model: ReadModel) -> None:
     assert (await parked(model))[ANA].error == "UnknownEvent: at position 2"
 
 
+async def test_what_is_before_an_event_that_cannot_be_applied_is_applied(model: ReadModel) -> None:
+    history = renamings(ANA, 3)
+    await Applier(model, EventStore()).apply(GENERATION, [*history[:2], unknown(history[2])])
+    assert await documents(model) == folded(history[:2])
+    assert (await parked(model))[ANA].position == 3
+
+
+async def test_what_is_before_a_gap_that_cannot_be_filled_is_applied(model: ReadModel) -> None:
+    history = renamings(ANA, 5)
+    store = EventStore(history)
+    store.away = True
+    await Applier(model, store).apply(GENERATION, [*history[:2], history[3], history[4]])
+    assert await documents(model) == folded(history[:2])
+    assert (await parked(model))[ANA].version == 4
+
+
+async def test_what_fills_a_gap_is_applied_up_to_what_cannot_be(model: ReadModel) -> None:
+    history = renamings(ANA, 5)
+    await Applier(model, EventStore([*history[:3], unknown(history[3]), history[4]])).apply(GENERATION, history[4:])
+    assert await documents(model) == folded(history[:3])
+    assert (await parked(model))[ANA].error == "UnknownEvent: at position 4"
+
+
 async def test_a_history_without_a_beginning_parks_its_customer(model: ReadModel) -> None:
     await Applier(model, EventStore()).apply(GENERATION, [recorded(RENAMED, 1)])
     assert (await parked(model))[ANA].error == "HistoryBroken: the first event is not a registration"

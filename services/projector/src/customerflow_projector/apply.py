@@ -1,10 +1,11 @@
 """Applying events to a generation of the read model.
 
 Whoever delivers them, however often and in whatever order: a document changes only from version v to v + 1, a gap is
-filled from the event feed, and what cannot be applied parks its customer while the others flow on.
+filled from the event feed, and what cannot be applied parks its customer, with all before it applied, while the
+others flow on.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -77,23 +78,18 @@ class Applier:
         held = await self._model.load(generation, list(waiting))
         writes: list[Write] = []
         for (customer_id, events), stored in zip(waiting.items(), held, strict=True):
+            view, version = None, 0
             try:
-                write = await self._fold(customer_id, events, stored, fill_gaps)
+                view = views.unpack(stored) if stored else None
+                version = view.version if view else 0
+                async for event in self._in_order(customer_id, events, version, fill_gaps):
+                    view = _projected(view, event)
             except Exception as error:  # whatever it is, it concerns this customer only
-                now = datetime.now(UTC)
-                entry = Parked(
-                    position=events[0].position,
-                    version=events[0].version,
-                    error=telemetry.describe(error),
-                    attempts=retried.attempts if retried else 1,
-                    since=retried.since if retried else now,
-                    attempted_at=now,
-                )
-                await self._model.park(generation, customer_id, entry)
-                log.error("customer parked", customer_id=str(customer_id), position=entry.position, error=entry.error)
-                continue
-            if write:
-                writes.append(write)
+                reached = view.version if view else 0
+                obstacle = next((event for event in events if event.version > reached), events[-1])
+                await self._park(generation, obstacle, error, retried)
+            if view and view.version > version:
+                writes.append(Write(customer_id, version, views.pack(view)))
         stored_ones = await self._model.store(generation, writes)
         return {
             write.customer_id: waiting[write.customer_id]
@@ -101,27 +97,44 @@ class Applier:
             if not done
         }
 
-    async def _fold(
-        self, customer_id: UUID, events: Iterable[Recorded | Place], stored: bytes | None, fill_gaps: bool
-    ) -> Write | None:
-        """The write that the events amount to; None if they have all been applied before."""
-        view = views.unpack(stored) if stored else None
-        version = view.version if view else 0
-        news = [event for event in events if event.version > version]
-        if not news:
-            return None
-        if not _is_contiguous(news, version):
-            if not fill_gaps:
-                return None
-            wanted = news[-1].version
-            news = await self._feed.of_customer(customer_id, version)
-            if not news or news[-1].version < wanted:
-                raise HistoryBroken(f"the event feed does not have version {wanted}")
-        for event in news:
-            if isinstance(event, Place):
-                raise UnknownEvent(f"at position {event.position}")
-            view = project(view, event)
-        return Write(customer_id, version, views.pack(view)) if view else None
+    async def _in_order(
+        self, customer_id: UUID, events: Sequence[Recorded | Place], version: int, fill_gaps: bool
+    ) -> AsyncIterator[Recorded | Place]:
+        """What comes after the version, without gaps, up to the last of the events; or, unless gaps are to be filled,
+        to the first gap.
+        """
+        for event in events:
+            if event.version > version + 1 and fill_gaps:
+                for missing in await self._feed.of_customer(customer_id, version):
+                    if missing.version <= events[-1].version:
+                        yield missing
+                        version = missing.version
+                if version < event.version:
+                    raise HistoryBroken(f"the event feed does not have version {event.version}")
+            elif event.version == version + 1:
+                yield event
+                version = event.version
+
+    async def _park(
+        self, generation: str, obstacle: Recorded | Place, error: Exception, retried: Parked | None
+    ) -> None:
+        now = datetime.now(UTC)
+        entry = Parked(
+            position=obstacle.position,
+            version=obstacle.version,
+            error=telemetry.describe(error),
+            attempts=retried.attempts if retried else 1,
+            since=retried.since if retried else now,
+            attempted_at=now,
+        )
+        await self._model.park(generation, obstacle.customer_id, entry)
+        log.error("customer parked", customer_id=str(obstacle.customer_id), position=entry.position, error=entry.error)
+
+
+def _projected(view: views.CustomerView | None, event: Recorded | Place) -> views.CustomerView:
+    if isinstance(event, Place):
+        raise UnknownEvent(f"at position {event.position}")
+    return project(view, event)
 
 
 def by_customer(batch: Iterable[Recorded | Place]) -> dict[UUID, list[Recorded | Place]]:
@@ -130,7 +143,3 @@ def by_customer(batch: Iterable[Recorded | Place]) -> dict[UUID, list[Recorded |
     for event in batch:
         customers.setdefault(event.customer_id, {})[event.version] = event
     return {customer_id: [events[version] for version in sorted(events)] for customer_id, events in customers.items()}
-
-
-def _is_contiguous(events: Sequence[Recorded | Place], version: int) -> bool:
-    return events[0].version == version + 1 and events[-1].version == version + len(events)
