@@ -120,12 +120,29 @@ async def test_what_was_committed_while_no_relay_ran_is_sent_later(
 async def test_a_standby_goes_on_where_the_first_one_left(
     write_side: WriteSide, observer: Observer, cf_amqp_url: str
 ) -> None:
-    async with relaying(write_side, cf_amqp_url, "standby"):
-        async with relaying(write_side, cf_amqp_url, "first"):
-            before = await write_side.register("Ana")
-            await until(lambda: before in observer.versions())
-        after = await write_side.register("Bia")
-        await until(lambda: after in observer.versions())
+    async with relaying(write_side, cf_amqp_url, "first") as first:
+        before = await write_side.register("Ana")
+        await until(lambda: before in observer.versions())
+        async with relaying(write_side, cf_amqp_url, "standby") as standby:
+            await asyncio.sleep(0.5)
+            assert first._lease.held
+            assert not standby._lease.held
+            assert first._connection is not None
+            await first._connection.close()
+            await until(lambda: first._lease.held or standby._lease.held)
+            after = await write_side.register("Bia")
+            await until(lambda: after in observer.versions())
+
+
+async def test_who_has_no_broker_does_not_hold_the_lease(
+    write_side: WriteSide, observer: Observer, cf_amqp_url: str
+) -> None:
+    async with relaying(write_side, "amqp://nobody@127.0.0.1:1/", "without") as without:
+        await asyncio.sleep(0.3)
+        async with relaying(write_side, cf_amqp_url, "with"):
+            customer_id = await write_side.register("Ana")
+            await until(lambda: customer_id in observer.versions(), seconds=5)
+        assert not without._lease.held
 
 
 async def test_a_lost_queue_is_declared_again_and_nothing_is_lost(
@@ -179,27 +196,44 @@ async def test_a_closed_connection_repeats_but_never_overtakes(
     assert highest == 101
 
 
+@pytest.mark.parametrize("damage", ["pii = 'x'", "metadata = '{}'", "data = '[]'", "type = 'CustomerTeleported'"])
 async def test_an_unreadable_event_parks_its_customer_and_the_others_flow_on(
-    write_side: WriteSide, observer: Observer, cf_amqp_url: str, migrated: Database
+    write_side: WriteSide, observer: Observer, cf_amqp_url: str, migrated: Database, damage: str
 ) -> None:
     broken, fine = await write_side.register("Ana"), await write_side.register("Bia")
+    await write_side.rename(broken, "Ana Lima")
     owner = database.open_engine(migrated.owner_url)
     async with database.session(owner) as session:
-        held = (await session.rows("SELECT pii FROM cf_events WHERE customer_id = %s", (broken.bytes,)))[0][0]
-        await session.run("UPDATE cf_events SET pii = 'x' WHERE customer_id = %s", (broken.bytes,))
+        columns = "data, pii, metadata, type"
+        where = "WHERE customer_id = %s AND version = 1"
+        whole = (await session.rows(f"SELECT {columns} FROM cf_events {where}", (broken.bytes,)))[0]
+        await session.run(f"UPDATE cf_events SET {damage} {where}", (broken.bytes,))
         await session.commit()
     box = Outbox(write_side.engine)
     async with relaying(write_side, cf_amqp_url):
         await write_side.rename(fine, "Caio")
         await until(lambda: observer.versions()[fine] == [1, 2])
+        await write_side.archive(broken)
         assert broken not in observer.versions()
         assert [customer for customer, _, _ in await box.parked()] == [broken]
         async with database.session(owner) as session:
-            await session.run("UPDATE cf_events SET pii = %s WHERE customer_id = %s", (held, broken.bytes))
+            changes = "data = %s, pii = %s, metadata = %s, type = %s"
+            await session.run(f"UPDATE cf_events SET {changes} {where}", (*whole, broken.bytes))
             await session.commit()
         assert await box.release(broken)
-        await until(lambda: observer.versions()[broken] == [1])
+        await until(lambda: len(observer.versions()[broken]) == 3)
+    assert observer.versions()[broken] == [1, 2, 3]
     await owner.dispose()
+
+
+async def test_a_parked_customer_is_tried_again_after_a_while(
+    write_side: WriteSide, observer: Observer, cf_amqp_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(relay_module, "PARKED_SECONDS", 0.2)
+    customer_id = await write_side.register("Ana")
+    await Outbox(write_side.engine).park(customer_id, 1, "for a test")
+    async with relaying(write_side, cf_amqp_url):
+        await until(lambda: customer_id in observer.versions(), seconds=5)
 
 
 def event(customer: int, version: int, command: int = 0) -> Recorded:

@@ -10,14 +10,19 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 import pytest
-from customerflow_command.commit import ClaimTaken, VersionTaken
+from customerflow_command import database
+from customerflow_command.commit import ClaimTaken, StoreBusy, VersionTaken
 from customerflow_command.customer import ChangeCustomer, CustomerIsArchived, CustomerNotFound, RestoreCustomer
+from customerflow_command.database import DatabaseUnavailable
 from customerflow_command.mediator import VersionMismatch
 from customerflow_shared.events import CustomerRegistered, CustomerRenamed
 from customerflow_shared.ids import uuid7
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from customerflow_command.commit import Unit
+    from customerflow_local.testing import Database
 
     from services.command.tests.conftest import Start, WriteSide
 
@@ -246,3 +251,57 @@ async def test_a_cancelled_command_leaves_all_or_nothing(write_side: WriteSide) 
                 await write_side.register("Bia", email)
         else:
             await write_side.register("Bia", email)
+
+
+async def test_rivals_for_one_customer_do_not_hold_up_the_others(start: Start) -> None:
+    """Lost races are told apart at the beginning of a transaction: nobody is written one by one because of them."""
+    async with start() as one, start() as other:
+        hot = await one.register("Ana")
+        transactions = 0
+        transaction = one.commit._transaction
+
+        async def counted(group: Sequence[Unit]) -> None:
+            nonlocal transactions
+            transactions += 1
+            await transaction(group)
+
+        one.commit._transaction = counted  # type: ignore[method-assign]  # only to count
+        rivals = [side.rename(hot, f"name {number}") for number, side in enumerate([one, other] * 8)]
+        results = await asyncio.gather(
+            *rivals, *(one.register(f"Beside {number}") for number in range(200)), return_exceptions=True
+        )
+        assert sum(isinstance(result, UUID) for result in results) == 200
+        assert all(isinstance(result, int | UUID | VersionTaken) for result in results)
+        assert transactions < 60
+
+
+async def test_what_waits_for_a_contended_value_does_not_hold_up_the_others(
+    write_side: WriteSide, migrated: Database
+) -> None:
+    await write_side.register("Ana", "free@example.com")
+    engine = database.open_engine(migrated.owner_url)
+    async with database.session(engine) as rival:
+        await rival.run("DELETE FROM cf_claims")  # and does not commit
+        contended = asyncio.create_task(write_side.register("Bia", "free@example.com"))
+        await asyncio.sleep(0.1)
+        async with asyncio.timeout(4):
+            await write_side.register("Caio")
+        with pytest.raises(StoreBusy):
+            await contended
+    await engine.dispose()
+
+
+async def test_a_frozen_process_does_not_stop_the_others_for_long(start: Start, migrated: Database) -> None:
+    """The server frees the counter when a session has been silent in the middle of its transaction."""
+    engine = database.open_commit_engine(migrated.url)
+    async with start() as alive:
+        with pytest.raises(DatabaseUnavailable):
+            async with database.session(engine) as frozen:
+                await frozen.run("SET SESSION wait_timeout = 2")
+                await frozen.last_insert_id("UPDATE cf_position SET head = LAST_INSERT_ID(head + 1) WHERE id = 1")
+                async with asyncio.timeout(8):
+                    await alive.register("Ana")
+                await frozen.commit()
+        feed = await alive.feed()
+        assert [event.position for event in feed] == list(range(1, len(feed) + 1))
+    await engine.dispose()

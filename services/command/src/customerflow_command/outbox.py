@@ -55,9 +55,11 @@ class Lease:
     @asynccontextmanager
     async def sought(self) -> AsyncIterator[None]:
         """Take the lease when it is free and renew it while it is ours; give it back at the end."""
-        async with service.background("lease", lambda: self._patience.persist(self._hold)):
-            yield
-        await self._give_back()
+        try:
+            async with service.background("lease", lambda: self._patience.persist(self._hold)):
+                yield
+        finally:
+            await asyncio.shield(self._give_back())
 
     async def _hold(self) -> None:
         await self._take_or_renew()

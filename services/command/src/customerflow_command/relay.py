@@ -186,8 +186,7 @@ def commands(batch: Sequence[Recorded]) -> list[list[Recorded]]:
 
 
 def by_customer(batch: Sequence[Sequence[Recorded]]) -> list[list[Sequence[Recorded]]]:
-    """Each customer's commands, in order: one customer's are sent one after the other, all customers' at the same time.
-    """
+    """Each customer's commands, in order: one customer's are sent in turn, all customers' at the same time."""
     customers: dict[UUID, list[Sequence[Recorded]]] = {}
     for command in batch:
         customers.setdefault(command[0].customer_id, []).append(command)
