@@ -4,7 +4,9 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
+import pytest
 from customerflow_projector.apply import Applier
+from customerflow_projector.feed import FeedUnavailable
 from customerflow_projector.read_model import Parked, ReadModel
 from customerflow_shared import views
 from customerflow_shared.events import Place, Recorded
@@ -145,7 +147,8 @@ async def test_a_retry_that_the_feed_does_not_answer_counts_as_one(model: ReadMo
     await model.park(GENERATION, ANA, entry)
     store = EventStore(renamings(ANA, 1))
     store.away = True
-    assert not await Applier(model, store).retry(GENERATION, ANA, entry)
+    with pytest.raises(FeedUnavailable):
+        await Applier(model, store).retry(GENERATION, ANA, entry)
     assert (await parked(model))[ANA].attempts == 2
 
 

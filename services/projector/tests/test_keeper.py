@@ -9,16 +9,20 @@ from uuid import UUID
 import pytest
 from customerflow_projector import keeper
 from customerflow_projector.apply import Applier
+from customerflow_projector.feed import FeedUnavailable
 from customerflow_projector.keeper import Keeper, ReadModelNotReady
 from customerflow_projector.read_model import Parked, ReadModel
 from customerflow_projector.rebuild import rebuild
 from customerflow_shared import views
 from customerflow_shared.events import Place, Recorded
+from msgspec.structs import replace
 from redis.asyncio import Redis
 
 from .builders import ANA, BRUNO, EventStore, folded, interleaved, renamings
 
 HISTORY = interleaved(renamings(ANA, 10), renamings(BRUNO, 10))
+LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
+DUE = Parked(position=1, version=1, error="", attempts=1, since=LONG_AGO, attempted_at=LONG_AGO)
 
 
 @pytest.fixture(autouse=True)
@@ -109,13 +113,13 @@ async def test_an_event_that_was_never_delivered_is_applied(model: ReadModel) ->
 async def test_following_goes_on_from_the_checkpoint(model: ReadModel) -> None:
     generation = await fill(model, HISTORY[:8])
     store = EventStore(HISTORY, page=3)
-    async with kept(model, store):
-        await until(holds(model, HISTORY))
 
     async def at_the_head() -> bool:
         return await model.checkpoint(generation) == len(HISTORY)
 
-    assert await at_the_head()
+    async with kept(model, store):
+        await until(at_the_head)
+        assert await holds(model, HISTORY)()
 
 
 async def test_a_restarted_redis_is_not_ready_before_what_it_lost_is_applied(model: ReadModel, redis: Redis) -> None:
@@ -168,10 +172,9 @@ async def test_an_event_store_that_knows_less_changes_nothing(model: ReadModel) 
 
 async def test_a_parked_customer_is_retried_when_it_is_due(model: ReadModel) -> None:
     generation = await fill(model, HISTORY)
-    now = datetime.now(UTC)
-    due = Parked(position=1, version=1, error="", attempts=1, since=now, attempted_at=now - timedelta(seconds=3))
-    not_due = Parked(position=1, version=1, error="", attempts=4, since=now, attempted_at=now - timedelta(seconds=3))
-    await model.park(generation, ANA, due)
+    lately = datetime.now(UTC) - timedelta(seconds=3)
+    not_due = replace(DUE, attempts=4, attempted_at=lately)
+    await model.park(generation, ANA, replace(DUE, attempts=1, attempted_at=lately))
     await model.park(generation, BRUNO, not_due)
 
     async def ana_is_free() -> bool:
@@ -181,6 +184,51 @@ async def test_a_parked_customer_is_retried_when_it_is_due(model: ReadModel) -> 
         await until(ana_is_free)
         await asyncio.sleep(0.1)
         assert await model.parked(generation) == {BRUNO: not_due}
+
+
+class SlowFeed(EventStore):
+    """It takes its time over each customer, and may not answer in the end."""
+
+    customers = 0
+    answers = True
+
+    async def of_customer(self, customer_id: UUID, after: int) -> list[Recorded | Place]:
+        self.customers += 1
+        await asyncio.sleep(0.08)
+        if not self.answers:
+            raise FeedUnavailable
+        return await super().of_customer(customer_id, after)
+
+
+async def test_many_parked_customers_are_retried_by_one_keeper_only(
+    model: ReadModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keeper, "LOCK_SECONDS", 0.2)
+    generation = await fill(model, HISTORY)
+    for number in range(8):
+        await model.park(generation, UUID(int=number), DUE)
+
+    async def all_are_free() -> bool:
+        return not await model.parked(generation)
+
+    first, second = SlowFeed(HISTORY), SlowFeed(HISTORY)
+    async with kept(model, first), kept(model, second):
+        await until(all_are_free)
+    assert sorted([first.customers, second.customers]) == [0, 8]
+
+
+async def test_a_feed_that_fails_is_not_asked_for_the_other_parked_customers(
+    model: ReadModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keeper, "LOOK_EVERY", 60)
+    generation = await fill(model, HISTORY)
+    for number in range(3):
+        await model.park(generation, UUID(int=number), DUE)
+    feed = SlowFeed(HISTORY)
+    feed.answers = False
+    async with kept(model, feed):
+        await asyncio.sleep(0.15)
+        assert feed.customers == 1
 
 
 async def test_one_keeper_keeps_and_the_next_takes_over(model: ReadModel, redis: Redis) -> None:

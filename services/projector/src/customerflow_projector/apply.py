@@ -14,7 +14,7 @@ from customerflow_shared import telemetry, views
 from customerflow_shared.events import Place, Recorded
 from msgspec.structs import replace
 
-from customerflow_projector.feed import Feed, FeedUnavailable
+from customerflow_projector.feed import Feed
 from customerflow_projector.projections import HistoryBroken, project
 from customerflow_projector.read_model import Parked, ReadModel, Write
 
@@ -52,15 +52,13 @@ class Applier:
     async def retry(self, generation: str, customer_id: UUID, entry: Parked) -> bool:
         """Apply a parked customer's events, in order, from the event feed; True if it is no longer parked.
 
-        It stays parked until they are stored: whoever dies on the way leaves it to the next retry.
+        It stays parked until they are stored: whoever dies on the way leaves it to the next retry. Raises
+        FeedUnavailable.
         """
         entry = replace(entry, attempts=entry.attempts + 1, attempted_at=datetime.now(UTC))
         await self._model.park(generation, customer_id, entry)
         held = (await self._model.load(generation, [customer_id]))[0]
-        try:
-            missing = await self._feed.of_customer(customer_id, views.split(held)[0] if held else 0)
-        except FeedUnavailable:
-            return False
+        missing = await self._feed.of_customer(customer_id, views.split(held)[0] if held else 0)
         waiting = by_customer(missing)
         while waiting:
             waiting = await self._round(generation, waiting, fill_gaps=True, retried=entry)

@@ -79,8 +79,16 @@ class Keeper:
         if restarted:
             await self._model.vouch(run_id)
             log.info("redis has been restarted; the read model is complete again", generation=live)
-        for customer_id, entry in (await self._model.parked(live)).items():
-            if _is_due(entry) and await self._applier.retry(live, customer_id, entry):
+        await self._retry_parked(live)
+
+    async def _retry_parked(self, generation: str) -> None:
+        """Until the feed fails, or another keeper has taken over."""
+        for customer_id, entry in (await self._model.parked(generation)).items():
+            if not _is_due(entry):
+                continue
+            if not await self._model.hold(LOCK, self._holder, LOCK_SECONDS):
+                return
+            if await self._applier.retry(generation, customer_id, entry):
                 log.info("customer is no longer parked", customer_id=str(customer_id))
 
     async def _follow(self, generation: str, run_id: str) -> None:
