@@ -7,6 +7,7 @@ from uuid import UUID
 import msgspec
 from customerflow_projector.feed import Feed, FeedBehind, FeedUnavailable
 from customerflow_projector.projections import project
+from customerflow_projector.read_model import Parked
 from customerflow_shared import views
 from customerflow_shared.events import (
     CustomerEmailChanged,
@@ -20,6 +21,9 @@ from customerflow_shared.events import (
 
 ANA, BRUNO, CECILIA = (UUID(int=number) for number in (0xA, 0xB, 0xC))
 BEGINNING = datetime(2026, 11, 22, 12, 0, 0, 5_000, tzinfo=UTC)
+
+LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
+ENTRY = Parked(position=1, version=1, error="UnknownEvent", attempts=1, since=LONG_AGO, attempted_at=LONG_AGO)
 
 REGISTERED = CustomerRegistered(customer_type="person", name="Ana Souza", email="ana@example.com")
 RENAMED = CustomerRenamed(name="Ana Lima", previous_name="Ana Souza")

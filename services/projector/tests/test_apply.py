@@ -1,7 +1,6 @@
 """Applying events to the read model: gaps are filled, what cannot be applied parks its customer, the rest flows on."""
 
 import asyncio
-from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import pytest
@@ -11,7 +10,7 @@ from customerflow_projector.read_model import Parked, ReadModel
 from customerflow_shared import views
 from customerflow_shared.events import Place, Recorded
 
-from .builders import ANA, BRUNO, CECILIA, RENAMED, EventStore, folded, interleaved, recorded, renamings, unknown
+from .builders import ANA, BRUNO, CECILIA, ENTRY, RENAMED, EventStore, folded, interleaved, recorded, renamings, unknown
 
 GENERATION = views.new_generation()
 
@@ -112,6 +111,26 @@ async def test_a_document_that_cannot_be_read_parks_its_customer_only(model: Rea
     assert (await documents(model))[BRUNO] == folded(bruno)[BRUNO]
 
 
+@pytest.mark.parametrize("foreign", [b"", b"Ana Souza", b"1\n{"])
+async def test_a_document_that_cannot_be_read_does_not_stop_its_retry(model: ReadModel, foreign: bytes) -> None:
+    history = renamings(ANA, 2)
+    applier = Applier(model, EventStore(history))
+    await model._redis.set(views.customer_key(GENERATION, ANA), foreign)
+    await model.park(GENERATION, ANA, ENTRY)
+    freed = await applier.retry(GENERATION, ANA, ENTRY)
+    assert freed == (ANA not in await parked(model)) == (foreign == b"")
+
+
+async def test_an_entry_that_cannot_be_read_parks_its_customer_until_it_is_retried(model: ReadModel) -> None:
+    ana, bruno = renamings(ANA, 2), renamings(BRUNO, 2)
+    applier = Applier(model, EventStore(ana))
+    await model._redis.hset(views.parked_key(GENERATION), str(ANA), "{}")
+    await applier.apply(GENERATION, [*ana, *bruno])
+    assert await documents(model) == folded(bruno)
+    assert await applier.retry(GENERATION, ANA, (await parked(model))[ANA])
+    assert await documents(model) == folded([*ana, *bruno])
+
+
 async def test_a_parked_customers_later_events_wait_for_its_retry(model: ReadModel) -> None:
     history = renamings(ANA, 5)
     store = EventStore([*history[:2], unknown(history[2])])
@@ -131,25 +150,21 @@ async def test_a_parked_customers_later_events_wait_for_its_retry(model: ReadMod
 
 
 async def test_a_retry_remembers_since_when_the_customer_is_parked(model: ReadModel) -> None:
-    long_ago = datetime.now(UTC) - timedelta(days=3)
-    entry = Parked(position=1, version=1, error="", attempts=7, since=long_ago, attempted_at=long_ago)
-    await model.park(GENERATION, ANA, entry)
+    await model.park(GENERATION, ANA, ENTRY)
     broken = EventStore([recorded(RENAMED, 1)])
-    assert not await Applier(model, broken).retry(GENERATION, ANA, entry)
+    assert not await Applier(model, broken).retry(GENERATION, ANA, ENTRY)
     again = (await parked(model))[ANA]
-    assert (again.attempts, again.since) == (8, long_ago)
-    assert again.attempted_at > long_ago
+    assert (again.attempts, again.since) == (ENTRY.attempts + 1, ENTRY.since)
+    assert again.attempted_at > ENTRY.attempted_at
 
 
 async def test_a_retry_that_the_feed_does_not_answer_counts_as_one(model: ReadModel) -> None:
-    long_ago = datetime.now(UTC) - timedelta(days=3)
-    entry = Parked(position=1, version=1, error="", attempts=1, since=long_ago, attempted_at=long_ago)
-    await model.park(GENERATION, ANA, entry)
+    await model.park(GENERATION, ANA, ENTRY)
     store = EventStore(renamings(ANA, 1))
     store.away = True
     with pytest.raises(FeedUnavailable):
-        await Applier(model, store).retry(GENERATION, ANA, entry)
-    assert (await parked(model))[ANA].attempts == 2
+        await Applier(model, store).retry(GENERATION, ANA, ENTRY)
+    assert (await parked(model))[ANA].attempts == ENTRY.attempts + 1
 
 
 async def test_a_customer_stays_parked_until_its_events_are_stored(model: ReadModel) -> None:

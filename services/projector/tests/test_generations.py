@@ -1,19 +1,16 @@
 """Checkpoints, locks and generations: what moves only forward, and only by whoever may move it."""
 
 import asyncio
-from datetime import UTC, datetime
 from uuid import UUID
 
-from customerflow_projector.read_model import SCAN_PAGE, Parked, ReadModel, Write
+from customerflow_projector.read_model import SCAN_PAGE, ReadModel, Write
 from customerflow_shared import views
 from msgspec.structs import replace
 from redis.asyncio import Redis
 
-from .builders import ANA, BRUNO
+from .builders import ANA, BRUNO, ENTRY
 
 OLD, NEW, OTHER = "1-00000001", "1-00000002", "1-00000003"
-MOMENT = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
-ENTRY = Parked(position=7, version=2, error="UnknownEvent", attempts=1, since=MOMENT, attempted_at=MOMENT)
 
 
 async def test_a_checkpoint_only_grows(model: ReadModel) -> None:

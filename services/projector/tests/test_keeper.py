@@ -11,18 +11,16 @@ from customerflow_projector import keeper
 from customerflow_projector.apply import Applier
 from customerflow_projector.feed import FeedUnavailable
 from customerflow_projector.keeper import Keeper, ReadModelNotReady
-from customerflow_projector.read_model import Parked, ReadModel
+from customerflow_projector.read_model import ReadModel
 from customerflow_projector.rebuild import rebuild
 from customerflow_shared import views
 from customerflow_shared.events import Place, Recorded
 from msgspec.structs import replace
 from redis.asyncio import Redis
 
-from .builders import ANA, BRUNO, EventStore, folded, interleaved, renamings
+from .builders import ANA, BRUNO, ENTRY, EventStore, folded, interleaved, renamings
 
 HISTORY = interleaved(renamings(ANA, 10), renamings(BRUNO, 10))
-LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
-DUE = Parked(position=1, version=1, error="", attempts=1, since=LONG_AGO, attempted_at=LONG_AGO)
 
 
 @pytest.fixture(autouse=True)
@@ -173,8 +171,8 @@ async def test_an_event_store_that_knows_less_changes_nothing(model: ReadModel) 
 async def test_a_parked_customer_is_retried_when_it_is_due(model: ReadModel) -> None:
     generation = await fill(model, HISTORY)
     lately = datetime.now(UTC) - timedelta(seconds=3)
-    not_due = replace(DUE, attempts=4, attempted_at=lately)
-    await model.park(generation, ANA, replace(DUE, attempts=1, attempted_at=lately))
+    not_due = replace(ENTRY, attempts=4, attempted_at=lately)
+    await model.park(generation, ANA, replace(ENTRY, attempts=1, attempted_at=lately))
     await model.park(generation, BRUNO, not_due)
 
     async def ana_is_free() -> bool:
@@ -206,7 +204,7 @@ async def test_many_parked_customers_are_retried_by_one_keeper_only(
     monkeypatch.setattr(keeper, "LOCK_SECONDS", 0.2)
     generation = await fill(model, HISTORY)
     for number in range(8):
-        await model.park(generation, UUID(int=number), DUE)
+        await model.park(generation, UUID(int=number), ENTRY)
 
     async def all_are_free() -> bool:
         return not await model.parked(generation)
@@ -223,7 +221,7 @@ async def test_a_feed_that_fails_is_not_asked_for_the_other_parked_customers(
     monkeypatch.setattr(keeper, "LOOK_EVERY", 60)
     generation = await fill(model, HISTORY)
     for number in range(3):
-        await model.park(generation, UUID(int=number), DUE)
+        await model.park(generation, UUID(int=number), ENTRY)
     feed = SlowFeed(HISTORY)
     feed.answers = False
     async with kept(model, feed):

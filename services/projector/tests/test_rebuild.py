@@ -81,6 +81,13 @@ async def test_a_document_that_someone_has_changed_is_repaired(model: ReadModel,
     assert await documents(model) == folded(HISTORY)
 
 
+async def test_a_document_that_cannot_be_read_is_repaired(model: ReadModel, redis: Redis) -> None:
+    before = await rebuilt(model, EventStore(HISTORY))
+    await redis.set(views.customer_key(before.generation, ANA), b"Ana Souza")
+    assert (await rebuilt(model, EventStore(HISTORY))).repaired == 1
+    assert await documents(model) == folded(HISTORY)
+
+
 async def test_events_that_cannot_be_applied_are_counted_as_parked(model: ReadModel) -> None:
     store = EventStore([*HISTORY[:-1], unknown(HISTORY[-1])])
     assert (await rebuilt(model, store)).parked == 1

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from customerflow_projector.feed import Feed
 from customerflow_projector.projections import HistoryBroken, project
-from customerflow_projector.read_model import Parked, ReadModel, Write
+from customerflow_projector.read_model import Parked, ReadModel, Write, version_of
 
 log = structlog.get_logger()
 
@@ -58,7 +58,7 @@ class Applier:
         entry = replace(entry, attempts=entry.attempts + 1, attempted_at=datetime.now(UTC))
         await self._model.park(generation, customer_id, entry)
         held = (await self._model.load(generation, [customer_id]))[0]
-        missing = await self._feed.of_customer(customer_id, views.split(held)[0] if held else 0)
+        missing = await self._feed.of_customer(customer_id, version_of(held))
         waiting = by_customer(missing)
         while waiting:
             waiting = await self._round(generation, waiting, fill_gaps=True, retried=entry)

@@ -1,7 +1,7 @@
 """The read model in Redis: documents that change only from version v to v + 1, in generations."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import cast
 from uuid import UUID
 
@@ -13,6 +13,7 @@ from redis.exceptions import NoScriptError
 from redis.retry import Retry
 
 SCAN_PAGE = 500
+LONG_AGO = datetime.fromtimestamp(0, UTC)
 
 # KEYS: the customer. ARGV: the version it must have (0: none), what to store. Answers -1, or the version found instead.
 _STORE = """
@@ -144,7 +145,7 @@ class ReadModel:
         if not customers:
             return {}
         found = await self._redis.hmget(views.parked_key(generation), [str(one) for one in customers])
-        return {one: _parked_decoder.decode(entry) for one, entry in zip(customers, found, strict=True) if entry}
+        return {one: _entry(encoded) for one, encoded in zip(customers, found, strict=True) if encoded}
 
     async def park(self, generation: str, customer_id: UUID, entry: Parked) -> None:
         await self._redis.hset(views.parked_key(generation), str(customer_id), msgspec.json.encode(entry).decode())
@@ -156,7 +157,7 @@ class ReadModel:
 
     async def parked(self, generation: str) -> Mapping[UUID, Parked]:
         found = await self._redis.hgetall(views.parked_key(generation))
-        return {UUID(_text(key)): _parked_decoder.decode(entry) for key, entry in found.items()}
+        return {UUID(_text(key)): _entry(encoded) for key, encoded in found.items()}
 
     async def checkpoint(self, generation: str) -> int:
         """Every event up to this position is known to be applied (or its customer parked)."""
@@ -221,6 +222,24 @@ class ReadModel:
                 yield [cast(bytes, key).decode() for key in keys]
             if cursor == 0:
                 return
+
+
+def version_of(stored: bytes | None) -> int:
+    """As the script that stores sees it: 0 for none, and for what the projector has not written."""
+    try:
+        return views.split(stored)[0] if stored else 0
+    except ValueError:
+        return 0
+
+
+def _entry(encoded: bytes | str) -> Parked:
+    """One that cannot be read still parks its customer; the next retry writes it anew."""
+    try:
+        return _parked_decoder.decode(encoded)
+    except ValueError:
+        return Parked(
+            position=0, version=0, error="unreadable", attempts=0, since=datetime.now(UTC), attempted_at=LONG_AGO
+        )
 
 
 def _text(value: bytes | str | None) -> str | None:

@@ -15,7 +15,7 @@ from redis.exceptions import RedisError
 
 from customerflow_projector.apply import Applier
 from customerflow_projector.feed import Feed
-from customerflow_projector.read_model import ReadModel
+from customerflow_projector.read_model import ReadModel, version_of
 
 log = structlog.get_logger()
 
@@ -108,21 +108,21 @@ async def _compare(model: ReadModel, live: str | None, new: str) -> tuple[int, i
             olds, news = await model.load(live, suspects), await model.load(new, suspects)
             pairs = list(zip(suspects, olds, news, strict=True))
             suspects = [
-                one for one, old, fresh in pairs if old is not None and (not fresh or _version(fresh) < _version(old))
+                one
+                for one, old, fresh in pairs
+                if old is not None and (not fresh or version_of(fresh) < version_of(old))
             ]
             if look == 0:
                 repaired += sum(
-                    1 for _, old, fresh in pairs if old and fresh and fresh != old and _version(fresh) >= _version(old)
+                    1
+                    for _, old, fresh in pairs
+                    if old and fresh and fresh != old and version_of(fresh) >= version_of(old)
                 )
             if not suspects:
                 break
             await asyncio.sleep(0.2)
         missing += len(suspects)
     return customers, repaired, missing
-
-
-def _version(stored: bytes) -> int:
-    return views.split(stored)[0]
 
 
 @asynccontextmanager
