@@ -65,6 +65,15 @@ async def test_a_generation_that_is_no_longer_being_built_is_not_switched_to(mod
     assert await model.generations() == (NEW, None)
 
 
+async def test_giving_up_concerns_only_the_generation_being_built(model: ReadModel, redis: Redis) -> None:
+    await redis.set(views.LIVE, OLD)
+    await model.begin(NEW)
+    await model.give_up(OLD)
+    assert await model.generations() == (OLD, NEW)
+    await model.give_up(NEW)
+    assert await model.generations() == (OLD, None)
+
+
 async def test_dropping_removes_only_other_generations(model: ReadModel, redis: Redis) -> None:
     kept = [views.LIVE, views.BUILDING, views.VOUCHED, "cf:rebuild", "cf:keeper", "customers", "other:cf:1-00000001:x"]
     kept += [views.customer_key(OLD, ANA), views.checkpoint_key(OLD), views.customer_key(NEW, ANA)]

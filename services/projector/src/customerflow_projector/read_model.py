@@ -48,7 +48,8 @@ redis.call('HDEL', KEYS[1], ARGV[1])
 return 1
 """
 
-_RELEASE = "if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end"
+# KEYS: a key. ARGV: the value with which it is deleted; with any other it stays.
+_DELETE_IF = "if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end"
 
 # KEYS: the lock, live, building. ARGV: its holder, the new generation. Only the holder of the lock may switch, and only
 # to what is still being built: one that was suspended may hold the lock again, but what it had built has been dropped.
@@ -182,11 +183,15 @@ class ReadModel:
         return bool(await self._redis.eval(_HOLD, 1, lock, holder, str(int(seconds * 1000))))
 
     async def release(self, lock: str, holder: str) -> None:
-        await self._redis.eval(_RELEASE, 1, lock, holder)
+        await self._redis.eval(_DELETE_IF, 1, lock, holder)
 
     async def begin(self, generation: str) -> None:
         """From now on live events go into this generation as well."""
         await self._redis.set(views.BUILDING, generation)
+
+    async def give_up(self, generation: str) -> None:
+        """No more live events go into it; nothing happens if it is not the one being built."""
+        await self._redis.eval(_DELETE_IF, 1, views.BUILDING, generation)
 
     async def switch(self, generation: str, lock: str, holder: str) -> bool:
         """Let queries be answered from this generation; False if the lock has been lost, or another build begun."""

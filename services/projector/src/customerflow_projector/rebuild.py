@@ -22,6 +22,7 @@ log = structlog.get_logger()
 LOCK = "cf:rebuild"
 LOCK_SECONDS = 15.0
 LOOKS = 5  # at documents that differ: both generations are moving
+LOOK_AGAIN_AFTER = 0.2  # seconds
 
 Progress = Callable[[int, int], None]
 """Called with the position reached and the head of the event store."""
@@ -56,11 +57,9 @@ async def rebuild(model: ReadModel, feed: Feed, applier: Applier, progress: Prog
     """Raises RebuildRunning, RebuildInterrupted, GenerationsDiffer (unless forced), FeedUnavailable, or what Redis
     raises.
     """
-    async with _locked(model) as holder:
+    async with _locked(model) as holder, _being_built(model) as generation:
         before, _ = await model.generations()
         run_id = await model.run_id()
-        generation = views.new_generation()
-        await model.begin(generation)
         await model.drop_all_but(*filter(None, [before, generation]))  # what rebuilds that failed have left
         log.info("rebuilding", generation=generation, beside=before)
 
@@ -120,7 +119,7 @@ async def _compare(model: ReadModel, live: str | None, new: str) -> tuple[int, i
                 )
             if not suspects:
                 break
-            await asyncio.sleep(0.2)
+            await asyncio.sleep(LOOK_AGAIN_AFTER)
         missing += len(suspects)
     return customers, repaired, missing
 
@@ -147,3 +146,15 @@ async def _locked(model: ReadModel) -> AsyncIterator[str]:
             keeper.cancel()
             await asyncio.wait([keeper], timeout=0.1)
         await model.release(LOCK, holder)
+
+
+@asynccontextmanager
+async def _being_built(model: ReadModel) -> AsyncIterator[str]:
+    """A new generation that live events go into as well, until it is live itself or given up."""
+    generation = views.new_generation()
+    await model.begin(generation)
+    try:
+        yield generation
+    finally:
+        with suppress(RedisError, OSError):  # what ended the rebuild is the thing to tell
+            await model.give_up(generation)
