@@ -7,14 +7,16 @@ from uuid import UUID
 
 import httpx
 import pytest
+import uvicorn
 from customerflow_query import app, reader
 from customerflow_query.api import CustomerRoute
 from customerflow_query.app import QuerySettings
 from customerflow_query.reader import Reader
 from customerflow_shared import views
 from redis.asyncio import Redis
+from uvicorn.lifespan.on import LifespanOn
 
-from .builders import ANA, GENERATION, NOBODY, customer, publish, silent_server
+from .builders import ANA, GENERATION, NOBODY, customer, publish
 
 PATH = f"/v1/customers/{ANA}"
 
@@ -24,11 +26,16 @@ async def api(cf_redis_url: str) -> AsyncIterator[httpx.AsyncClient]:
     """The query API as it is composed for production."""
     application: Any
     application, _ = app.query_api(QuerySettings(redis_url=cf_redis_url))
+    config = uvicorn.Config(application, lifespan="on", log_config=None)
+    config.load()
+    lifespan = LifespanOn(config)
+    await lifespan.startup()
     async with httpx.AsyncClient(
         base_url="http://query", transport=httpx.ASGITransport(application, raise_app_exceptions=False)
     ) as client:
         yield client
-    await application._reader._redis.aclose()
+    await lifespan.shutdown()
+    assert not lifespan.error_occurred
 
 
 @pytest.fixture(autouse=True)
@@ -78,6 +85,12 @@ async def test_who_holds_the_version_gets_nothing_again(api: httpx.AsyncClient, 
 @pytest.mark.parametrize("tag", ['"6"', '"77"', '"07"', '"17", "70"', "7", "", '"*"', "W/7", '"7'])
 async def test_who_holds_anything_else_gets_the_customer(api: httpx.AsyncClient, tag: str) -> None:
     assert (await api.get(PATH, headers={"If-None-Match": tag})).status_code == 200
+
+
+async def test_tags_may_come_in_several_lines(api: httpx.AsyncClient) -> None:
+    lines = [("If-None-Match", '"6"'), ("If-None-Match", '"7"')]
+    assert (await api.get(PATH, headers=lines)).status_code == 304
+    assert (await api.get(PATH, headers=[*lines[:1], ("If-None-Match", '"8"')])).status_code == 200
 
 
 async def test_a_customer_that_does_not_exist_is_not_found(api: httpx.AsyncClient) -> None:
@@ -165,14 +178,13 @@ async def test_a_redis_that_does_not_answer_is_unavailable() -> None:
     async def nothing(*_: object) -> None:
         raise AssertionError
 
-    async with silent_server() as url:
-        redis = reader.connect(url)
-        application: Any = CustomerRoute(Reader(redis), nothing)
-        async with httpx.AsyncClient(base_url="http://query", transport=httpx.ASGITransport(application)) as client:
-            response = await client.get(PATH)
-        assert_problem(response, 503, "unavailable")
-        assert response.headers["retry-after"] == "1"
-        await redis.aclose()
+    redis = reader.connect("redis://127.0.0.1:9/0")
+    application: Any = CustomerRoute(Reader(redis), nothing)
+    async with httpx.AsyncClient(base_url="http://query", transport=httpx.ASGITransport(application)) as client:
+        response = await client.get(PATH)
+    assert_problem(response, 503, "unavailable")
+    assert response.headers["retry-after"] == "1"
+    await redis.aclose()
 
 
 async def test_many_clients_each_get_their_own(api: httpx.AsyncClient, redis: Redis) -> None:

@@ -123,7 +123,5 @@ def preferred_wait(headers: Iterable[Header]) -> tuple[float, bytes | None]:
 
 def _not_modified(headers: Iterable[Header], version: int) -> bool:
     """Weak comparison: a tag that a proxy has weakened still says what the client holds."""
-    for name, value in headers:
-        if name == b"if-none-match":
-            return value.strip() == b"*" or b"%d" % version in _TAG.findall(value)
-    return False
+    tags = b",".join(value for name, value in headers if name == b"if-none-match")
+    return tags.strip() == b"*" or b"%d" % version in _TAG.findall(tags)
