@@ -11,7 +11,7 @@ from customerflow_shared.events import Place, Recorded
 
 from .builders import ANA, interleaved, renamings
 
-TOKEN = "a token of the feed"
+TOKEN = "token-of-the-feed"
 HISTORY = interleaved(renamings(ANA, 3), renamings(uuid4(), 2))
 
 Handler = Callable[[httpx.Request], httpx.Response]

@@ -27,7 +27,7 @@ async def served(answer: Answer) -> AsyncIterator[Feed]:
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     host, port = server.sockets[0].getsockname()
-    async with server, event_feed.connect(f"http://{host}:{port}", "a token of the feed") as client:
+    async with server, event_feed.connect(f"http://{host}:{port}", "token-of-the-feed") as client:
         yield Feed(client)
 
 
@@ -57,6 +57,6 @@ async def test_a_server_that_dies_while_it_answers_is_unavailable(sent: bytes) -
 
 
 async def test_a_port_where_nobody_listens_is_unavailable() -> None:
-    async with event_feed.connect("http://127.0.0.1:9", "a token of the feed") as client:
+    async with event_feed.connect("http://127.0.0.1:9", "token-of-the-feed") as client:
         with pytest.raises(FeedUnavailable, match="ConnectError"):
             await Feed(client).ping()
