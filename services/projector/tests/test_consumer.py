@@ -23,6 +23,7 @@ from redis.exceptions import BusyLoadingError
 from . import broker
 from .broker import Broker
 from .builders import ANA, BRUNO, EventStore, folded, interleaved, renamings
+from .steps import running, until
 
 GENERATION = "1-00000001"
 HISTORY = interleaved(*(renamings(UUID(int=number), 10) for number in range(1, 9)))
@@ -44,20 +45,8 @@ async def consuming(
     url: str, model: ReadModel, applier: Applier | None = None, name: str = "one"
 ) -> AsyncIterator[Consumer]:
     it = Consumer(url, name, model, applier or Applier(model, EventStore(HISTORY)))
-    running = asyncio.create_task(it.run())
-    try:
+    async with running(it.run):
         yield it
-        assert not running.done()
-    finally:
-        while not running.done():
-            running.cancel()
-            await asyncio.wait([running], timeout=1)
-
-
-async def until(condition: Callable[[], Awaitable[bool]], seconds: float = 10) -> None:
-    async with asyncio.timeout(seconds):
-        while not await condition():
-            await asyncio.sleep(0.02)
 
 
 def holds(model: ReadModel, history: Sequence[Recorded]) -> Callable[[], Awaitable[bool]]:

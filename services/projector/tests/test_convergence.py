@@ -12,6 +12,7 @@ from customerflow_shared import views
 from customerflow_shared.events import Recorded
 
 from .builders import EventStore, folded, interleaved, renamings
+from .steps import documents
 
 CUSTOMERS = [UUID(int=number) for number in range(1, 6)]
 
@@ -40,8 +41,7 @@ async def test_any_order_with_repetitions_gives_the_fold_of_the_history(model: R
     applier = Applier(model, EventStore(events))
     for batch in in_batches(disordered(events, chance), chance):
         await applier.apply(generation, batch)
-    found = {one: stored async for page in model.documents(generation) for one, stored in page.items()}
-    assert found == folded(events)
+    assert await documents(model, generation) == folded(events)
     assert await model.parked(generation) == {}
 
 
@@ -58,5 +58,4 @@ async def test_a_feed_that_comes_and_goes_only_delays_the_result(model: ReadMode
     store.away = False
     for customer_id, entry in (await model.parked(generation)).items():
         assert await applier.retry(generation, customer_id, entry)
-    found = {one: stored async for page in model.documents(generation) for one, stored in page.items()}
-    assert found == folded(events)
+    assert await documents(model, generation) == folded(events)

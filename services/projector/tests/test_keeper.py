@@ -12,13 +12,13 @@ from customerflow_projector.apply import Applier
 from customerflow_projector.feed import FeedUnavailable
 from customerflow_projector.keeper import Keeper, ReadModelNotReady
 from customerflow_projector.read_model import ReadModel
-from customerflow_projector.rebuild import rebuild
 from customerflow_shared import views
 from customerflow_shared.events import Place, Recorded
 from msgspec.structs import replace
 from redis.asyncio import Redis
 
 from .builders import ANA, BRUNO, ENTRY, EventStore, folded, interleaved, renamings
+from .steps import documents, rebuilt, running, until
 
 HISTORY = interleaved(renamings(ANA, 10), renamings(BRUNO, 10))
 
@@ -32,36 +32,17 @@ def _hurried(monkeypatch: pytest.MonkeyPatch) -> None:
 @asynccontextmanager
 async def kept(model: ReadModel, store: EventStore, applier: Applier | None = None) -> AsyncIterator[Keeper]:
     it = Keeper(model, store, applier or Applier(model, store))
-    running = asyncio.create_task(it.run())
-    try:
+    async with running(it.run):
         yield it
-        assert not running.done()
-    finally:
-        while not running.done():
-            running.cancel()
-            await asyncio.wait([running], timeout=0.5)
-
-
-async def until(condition: Callable[[], Awaitable[bool]]) -> None:
-    async with asyncio.timeout(5):
-        while not await condition():
-            await asyncio.sleep(0.01)
 
 
 async def fill(model: ReadModel, history: list[Recorded]) -> str:
-    store = EventStore(history)
-    return (await rebuild(model, store, Applier(model, store), lambda *_: None)).generation
+    return (await rebuilt(model, EventStore(history))).generation
 
 
 def holds(model: ReadModel, history: list[Recorded]) -> Callable[[], Awaitable[bool]]:
     async def check() -> bool:
-        live, _ = await model.generations()
-        if live is None:
-            return False
-        found: dict[UUID, bytes] = {}
-        async for page in model.documents(live):
-            found |= page
-        return found == folded(history)
+        return await documents(model) == folded(history)
 
     return check
 

@@ -1,18 +1,18 @@
 """A rebuild fills a new generation beside the live one, and switches only to what lacks nothing."""
 
 from collections.abc import AsyncIterator
-from uuid import UUID
 
 import pytest
 from customerflow_projector.apply import Applier
 from customerflow_projector.feed import FeedUnavailable
 from customerflow_projector.read_model import ReadModel
-from customerflow_projector.rebuild import GenerationsDiffer, Report, rebuild
+from customerflow_projector.rebuild import GenerationsDiffer, rebuild
 from customerflow_shared import views
 from customerflow_shared.events import Place, Recorded
 from redis.asyncio import Redis
 
 from .builders import ANA, BRUNO, CECILIA, EventStore, folded, interleaved, renamings, unknown
+from .steps import documents, rebuilt
 
 HISTORY = interleaved(renamings(ANA, 20), renamings(BRUNO, 15), renamings(CECILIA, 10))
 
@@ -20,17 +20,6 @@ HISTORY = interleaved(renamings(ANA, 20), renamings(BRUNO, 15), renamings(CECILI
 @pytest.fixture(autouse=True)
 def _hurried(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("customerflow_projector.rebuild.LOOK_AGAIN_AFTER", 0.01)
-
-
-async def rebuilt(model: ReadModel, store: EventStore, *, force: bool = False) -> Report:
-    return await rebuild(model, store, Applier(model, store), lambda *_: None, force=force)
-
-
-async def documents(model: ReadModel) -> dict[UUID, bytes]:
-    """Those of the live generation."""
-    live, _ = await model.generations()
-    assert live is not None
-    return {one: stored async for page in model.documents(live) for one, stored in page.items()}
 
 
 async def generations_in(redis: Redis) -> set[str]:

@@ -5,15 +5,15 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import cast
 
 import pytest
-from customerflow_projector.apply import Applier
 from customerflow_projector.feed import FeedUnavailable
 from customerflow_projector.read_model import ReadModel
-from customerflow_projector.rebuild import LOCK, RebuildInterrupted, RebuildRunning, Report, rebuild
+from customerflow_projector.rebuild import LOCK, RebuildInterrupted, RebuildRunning
 from customerflow_shared import views
 from customerflow_shared.events import Place, Recorded
 from redis.asyncio import Redis
 
 from .builders import ANA, BRUNO, EventStore, folded, interleaved, renamings
+from .steps import documents, rebuilt
 
 HISTORY = interleaved(renamings(ANA, 20), renamings(BRUNO, 20))
 
@@ -33,15 +33,10 @@ class Disturbed(EventStore):
                 await disturb()
 
 
-async def rebuilt(model: ReadModel, store: EventStore) -> Report:
-    return await rebuild(model, store, Applier(model, store), lambda *_: None)
-
-
 async def assert_complete(model: ReadModel) -> None:
-    live, building = await model.generations()
-    assert live is not None
+    _, building = await model.generations()
     assert building is None
-    assert {one: stored async for page in model.documents(live) for one, stored in page.items()} == folded(HISTORY)
+    assert await documents(model) == folded(HISTORY)
 
 
 async def test_a_second_rebuild_is_refused_while_one_runs(model: ReadModel) -> None:
