@@ -33,6 +33,14 @@ def test_every_fault_is_told_at_once_and_no_value_is_shown() -> None:
     assert "short-pw" not in str(caught.value)
 
 
+@pytest.mark.parametrize("port", ["abc", "99999", "-1"])
+def test_a_port_that_is_none_is_a_fault_of_its_url(port: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        settings.load(Example, FIT | {"CF_MYSQL_URL": f"mysql://me:pw@db:{port}/customerflow"})
+    assert [fault.split(":")[0] for fault in caught.value.faults] == ["CF_MYSQL_URL"]
+    assert "pw@" not in str(caught.value)
+
+
 def test_a_secret_may_come_from_a_file(tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("0123456789abcdef\n")
     environ = {"CF_MYSQL_URL": FIT["CF_MYSQL_URL"], "CF_SECRET_FILE": str(tmp_path / "secret")}
@@ -66,6 +74,11 @@ def test_a_program_leaves_with_code_2(capsys: pytest.CaptureFixture[str]) -> Non
         (RedisUrl, "h:6379", False),
         (HttpUrl, "http://h:8080", True),
         (HttpUrl, "h:8080", False),
+        (Token, "0123456789abcde~", True),
+        (Token, "0123456789abcde", False),
+        (Token, "0123456789abcdefé", False),
+        (Token, "0123456789 abcdef", False),
+        (Token, "0123456789abcdef\n", False),
     ],
 )
 def test_addresses_have_their_form(kind: object, text: str, fit: bool) -> None:

@@ -185,7 +185,7 @@ class _Server(uvicorn.Server):
 def _without_texts(app: ASGIApp) -> ASGIApp:
     """What the application cannot answer itself is logged here, for server and tracing would show it with its text."""
 
-    async def guarded(scope: Scope, receive: Receive, send: Send) -> None:
+    async def guarded(scope: Any, receive: Receive, send: Send) -> None:
         async def send_without_trace(message: Any) -> None:
             failed = message["type"] in ("lifespan.startup.failed", "lifespan.shutdown.failed")
             await send(message | {"message": ""} if failed else message)

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, NoReturn, TypeAlias, TypeVar
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -18,7 +19,8 @@ AmqpUrl: TypeAlias = Annotated[str, msgspec.Meta(pattern=r"^amqps?://\S+$")]
 RedisUrl: TypeAlias = Annotated[str, msgspec.Meta(pattern=r"^rediss?://\S+$")]
 HttpUrl: TypeAlias = Annotated[str, msgspec.Meta(pattern=r"^https?://[^\s/]+(/\S*)?$")]
 Port: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=65535)]
-Token: TypeAlias = Annotated[str, msgspec.Meta(min_length=16)]
+Token: TypeAlias = Annotated[str, msgspec.Meta(pattern=r"^[\x21-\x7e]{16,}\Z")]
+LogLevel: TypeAlias = Annotated[str, msgspec.Meta(pattern="^(debug|info|warning|error)$")]
 Seconds: TypeAlias = Annotated[float, msgspec.Meta(ge=0, le=3600)]
 
 PREFIX = "CF_"
@@ -29,7 +31,7 @@ class Listen(msgspec.Struct, frozen=True, kw_only=True):
 
     host: str = "127.0.0.1"
     port: Port = 0
-    log_level: Annotated[str, msgspec.Meta(pattern="^(debug|info|warning|error)$")] = "info"
+    log_level: LogLevel = "info"
     drain_delay: Seconds = 0.0
     """Seconds between readiness going off and the listener closing, for load balancers to notice."""
 
@@ -61,6 +63,9 @@ def load(cls: type[S], environ: Mapping[str, str]) -> S:
             values[field.name] = msgspec.convert(text, field.type, strict=False)
         except msgspec.ValidationError as error:
             faults.append(f"{variable}: {error}")
+        else:
+            if field.name.endswith("_url") and not _has_sound_address(text):
+                faults.append(f"{variable}: Expected a port from 0 to 65535 after the host, if any")
     if faults:
         raise SettingsError(faults)
     return cls(**values)
@@ -77,6 +82,14 @@ def load_or_exit(cls: type[S], environ: Mapping[str, str]) -> S:
 def exit_with_faults(faults: list[str]) -> NoReturn:
     print("\n".join(["The environment is not fit to start:", *faults]), file=sys.stderr)
     raise SystemExit(2)
+
+
+def _has_sound_address(url: str) -> bool:
+    try:
+        urlsplit(url).port  # noqa: B018  # raises for what is none
+    except ValueError:
+        return False
+    return True
 
 
 def _lookup(variable: str, environ: Mapping[str, str]) -> str | None:
