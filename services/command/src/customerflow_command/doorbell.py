@@ -4,13 +4,12 @@ It carries nothing and may be lost; a relay looks by itself from time to time.
 """
 
 import asyncio
+import re
 import socket
 from collections.abc import Sequence
 from typing import Any
 
-import structlog
-
-log = structlog.get_logger()
+_ADDRESS = re.compile(r"(?:\[(?P<v6>[0-9A-Fa-f:.]+)\]|(?P<host>[^\s:\[\]]+)):(?P<port>[0-9]{1,5})")
 
 
 class Ringer:
@@ -19,32 +18,43 @@ class Ringer:
     def __init__(self, addresses: Sequence[tuple[str, int]]) -> None:
         self._addresses = addresses
         self._targets: list[tuple[socket.AddressFamily, Any]] = []
-        self._sockets = {
-            family: socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
-            for family in (socket.AF_INET, socket.AF_INET6)
-        }
+        self._sockets: dict[socket.AddressFamily, socket.socket] = {}
 
     def ring(self) -> None:
         for family, address in self._targets:
-            # a full buffer or an absent relay: it will look by itself
+            # a full buffer, an absent relay, a host without that family: the relay will look by itself
             try:
-                self._sockets[family].sendto(b"", address)
+                self._socket(family).sendto(b"", address)
             except OSError:
                 continue
 
     async def keep_resolving(self, every: float = 5.0) -> None:
         """Relays come and go: look their names up again and again."""
-        loop = asyncio.get_running_loop()
         while True:
-            targets: list[tuple[socket.AddressFamily, Any]] = []
-            for host, port in self._addresses:
-                try:
-                    found = await loop.getaddrinfo(host, port, type=socket.SOCK_DGRAM)
-                except OSError:
-                    continue
-                targets += [(family, address) for family, _, _, _, address in found]
-            self._targets = targets
+            await self.resolve()
             await asyncio.sleep(every)
+
+    async def resolve(self) -> None:
+        loop = asyncio.get_running_loop()
+        targets: list[tuple[socket.AddressFamily, Any]] = []
+        for host, port in self._addresses:
+            # UnicodeError: what cannot even be asked for, such as `relay..internal`
+            try:
+                found = await loop.getaddrinfo(host, port, type=socket.SOCK_DGRAM)
+            except (OSError, UnicodeError):
+                continue
+            targets += [(family, address) for family, _, _, _, address in found]
+        self._targets = targets
+
+    def close(self) -> None:
+        self._targets = []
+        while self._sockets:
+            self._sockets.popitem()[1].close()
+
+    def _socket(self, family: socket.AddressFamily) -> socket.socket:
+        if family not in self._sockets:
+            self._sockets[family] = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+        return self._sockets[family]
 
 
 class Doorbell(asyncio.DatagramProtocol):
@@ -58,11 +68,11 @@ class Doorbell(asyncio.DatagramProtocol):
 
 
 def parse_addresses(text: str) -> list[tuple[str, int]]:
-    """`host:port[,host:port]`. Raises ValueError."""
+    """`host:port[,host:port]`, with `[...]` round an IPv6 address. Raises ValueError."""
     addresses = []
     for entry in filter(None, (entry.strip() for entry in text.split(","))):
-        host, _, port = entry.rpartition(":")
-        if not host or not port.isascii() or not port.isdigit() or not 0 < int(port) < 65536:
+        found = _ADDRESS.fullmatch(entry)
+        if not found or not 0 < int(found["port"]) < 65536:
             raise ValueError("each address must be host:port")
-        addresses.append((host, int(port)))
+        addresses.append((found["v6"] or found["host"], int(found["port"])))
     return addresses
