@@ -46,6 +46,26 @@ async def test_without_the_schema_the_service_is_not_ready(cf_servers: Servers) 
         await engine.dispose()
 
 
+async def test_a_newer_schema_is_accepted_and_left_alone_an_older_one_is_not(cf_servers: Servers) -> None:
+    with cf_servers.database() as fresh:
+        await database.migrate(fresh.owner_url, fresh.url)
+        owner = database.open_engine(fresh.owner_url)
+
+        async def revision(number: str) -> None:
+            async with database.session(owner) as session:
+                await session.run("UPDATE cf_schema_version SET version_num = %s", (number,))
+                await session.commit()
+
+        await revision("9999")
+        await database.check_schema(owner)
+        await database.migrate(fresh.owner_url, fresh.url)
+        await database.check_schema(owner)
+        await revision("0000")
+        with pytest.raises(SchemaNotReady, match="this release needs"):
+            await database.check_schema(owner)
+        await owner.dispose()
+
+
 @pytest.mark.parametrize(
     "statement",
     [

@@ -9,6 +9,7 @@ from typing import Annotated, Any, TypeAlias
 from uuid import UUID
 
 import litestar
+import structlog
 from customerflow_shared import requests
 from customerflow_shared.events import CustomerType
 from customerflow_shared.ids import uuid7
@@ -28,7 +29,8 @@ from customerflow_command.customer import (
     CustomerNotFound,
     RestoreCustomer,
 )
-from customerflow_command.database import DatabaseUnavailable
+from customerflow_command.database import DatabaseRefused, DatabaseUnavailable
+from customerflow_command.fingerprints import ForeignSecret
 from customerflow_command.mediator import (
     DeadlineExceeded,
     Handler,
@@ -37,8 +39,11 @@ from customerflow_command.mediator import (
     VersionMismatch,
     require,
 )
+from customerflow_command.personal import UnreadableEvent
 from customerflow_command.preconditions import Precondition, etag, if_match
 from customerflow_command.store import Store
+
+log = structlog.get_logger()
 
 HttpRequest: TypeAlias = litestar.Request[Any, Any, Any]
 
@@ -212,6 +217,22 @@ def _outcome_unknown(_: Exception) -> Problem:
     )
 
 
+def _refused(_: DatabaseRefused) -> Problem:
+    return Problem(
+        "unavailable", "The database does not take commands now; nothing was done.", headers={"Retry-After": "5"}
+    )
+
+
+def _foreign_secret(_: ForeignSecret) -> Problem:
+    log.error("a secret is not the one that the database was filled with")
+    return Problem("unavailable", "This process may not work on the database; nothing was done.")
+
+
+def _unreadable(error: UnreadableEvent) -> Problem:
+    log.error("customer cannot be read", reason=str(error))
+    return Problem("unavailable", "What is stored of this customer cannot be read by this process; nothing was done.")
+
+
 TRANSLATIONS: dict[type[Exception], Translation] = {
     CustomerNotFound: lambda error: Problem("customer-not-found", str(error)),
     CustomerIsArchived: lambda error: Problem("customer-archived", str(error)),
@@ -219,7 +240,10 @@ TRANSLATIONS: dict[type[Exception], Translation] = {
     VersionTaken: lambda _: Problem("concurrent-modification", "Read the customer again and decide anew."),
     ClaimTaken: _duplicate,
     StoreBusy: lambda _: Problem("busy", "Nothing was written; try again.", headers={"Retry-After": "1"}),
+    DatabaseRefused: _refused,
     DatabaseUnavailable: _outcome_unknown,
+    ForeignSecret: _foreign_secret,
+    UnreadableEvent: _unreadable,
     DeadlineExceeded: _outcome_unknown,
 }
 

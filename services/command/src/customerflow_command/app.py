@@ -6,27 +6,38 @@ import asyncio
 import os
 import socket
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from typing import Annotated, TypeVar
 
 import msgspec
-import structlog
 from customerflow_shared import service, settings
-from customerflow_shared.settings import AmqpUrl, Listen, MysqlUrl, Port, Seconds, Token
+from customerflow_shared.patience import Patience
+from customerflow_shared.settings import AmqpUrl, Listen, LogLevel, MysqlUrl, Port, Seconds, Token
 from litestar import Litestar, Router
-from opentelemetry.instrumentation.sqlalchemy import SQLAlchemyInstrumentor
-from sqlalchemy.ext.asyncio import AsyncEngine
+from litestar.connection import ASGIConnection
+from litestar.handlers import BaseRouteHandler
+from litestar.types import Guard
 
 from customerflow_command import api, database, feed
 from customerflow_command.commit import GroupCommit
 from customerflow_command.doorbell import Doorbell, Ringer, parse_addresses
-from customerflow_command.mediator import UnitOfWork, mediator, retrying_lost_races, traced, within
+from customerflow_command.fingerprints import Fingerprints
+from customerflow_command.mediator import (
+    Handler,
+    Outcome,
+    Policy,
+    Request,
+    UnitOfWork,
+    mediator,
+    retrying_lost_races,
+    traced,
+    within,
+)
 from customerflow_command.outbox import Lease, Outbox
 from customerflow_command.personal import ClaimHasher, MasterKeys
 from customerflow_command.relay import Relay
 from customerflow_command.store import EventReader, Store, utc_now
-
-log = structlog.get_logger()
 
 T = TypeVar("T")
 
@@ -36,11 +47,14 @@ Connections = Annotated[int, msgspec.Meta(ge=2, le=64)]
 class MigrateSettings(msgspec.Struct, frozen=True, kw_only=True):
     mysql_owner_url: MysqlUrl
     mysql_url: MysqlUrl
-    log_level: str = "info"
+    log_level: LogLevel = "info"
 
 
-class DatabaseSettings(msgspec.Struct, frozen=True, kw_only=True):
+class ToolSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """For the commands that work on the database and leave."""
+
     mysql_url: MysqlUrl
+    log_level: LogLevel = "warning"
 
 
 class ApiSettings(Listen, frozen=True, kw_only=True):
@@ -49,7 +63,7 @@ class ApiSettings(Listen, frozen=True, kw_only=True):
     claim_pepper: str
     feed_token: Token
     mysql_owner_url: MysqlUrl | None = None
-    """If given, the schema is brought up to date at start-up."""
+    """If given, the schema is brought up to date as soon as the database answers."""
     relay_doorbell: str = ""
     mysql_connections: Connections = 8
     cached_customers: Annotated[int, msgspec.Meta(ge=0)] = 10_000
@@ -73,7 +87,8 @@ def command_api(config: ApiSettings) -> tuple[Litestar, service.Health]:
     if keys is None or hasher is None or addresses is None:
         settings.exit_with_faults(faults)
 
-    engine = _engine(config.mysql_url, config.mysql_connections)
+    engine = database.open_engine(config.mysql_url, connections=config.mysql_connections)
+    fingerprints = Fingerprints(engine, {"claim pepper": hasher.fingerprint(), **keys.fingerprints()}, leaves=True)
     ringer = Ringer(addresses)
     store = Store(engine, keys, cached_customers=config.cached_customers)
     commit_engine = database.open_commit_engine(config.mysql_url)
@@ -83,29 +98,35 @@ def command_api(config: ApiSettings) -> tuple[Litestar, service.Health]:
         [
             traced,
             within(config.command_deadline),
+            _with_own_secrets(fingerprints),
             retrying_lost_races(3),
         ],
     )
-    health = service.Health({"mysql": lambda: database.check_schema(engine)})
+    health = service.Health({"mysql": lambda: database.check_schema(engine), "secrets": fingerprints.check})
 
     @asynccontextmanager
     async def lifespan(_: Litestar) -> AsyncIterator[None]:
-        async with (
-            service.background("group commit", commit.run),
-            service.background("doorbell", ringer.keep_resolving),
-        ):
-            if config.mysql_owner_url:
-                await _migrate_when_possible(config.mysql_owner_url, config.mysql_url)
+        async with AsyncExitStack() as stack:
+            stack.push_async_callback(engine.dispose)
+            stack.push_async_callback(commit_engine.dispose)
+            stack.callback(ringer.close)
+            await stack.enter_async_context(service.background("group commit", commit.run))
+            await stack.enter_async_context(service.background("doorbell", ringer.keep_resolving))
+            if owner_url := config.mysql_owner_url:
+                migrate = partial(_migrate_when_possible, owner_url, config.mysql_url)
+                await stack.enter_async_context(service.background("migration", migrate))
             yield
-        await engine.dispose()
-        await commit_engine.dispose()
 
     app = service.create(
         "CustomerFlow commands",
         "Register and change customers. Read them from the query service, with the version that you were given here.",
         handlers=[
             *api.ROUTES,
-            Router("/", route_handlers=feed.ROUTES, guards=[feed.with_token(config.feed_token)]),
+            Router(
+                "/",
+                route_handlers=feed.ROUTES,
+                guards=[feed.with_token(config.feed_token), _guarding_secrets(fingerprints)],
+            ),
         ],
         health=health,
         lifespan=[lifespan],
@@ -121,23 +142,31 @@ def relay(config: RelaySettings) -> tuple[Litestar, service.Health]:
     if keys is None:
         settings.exit_with_faults(faults)
 
-    engine = _engine(config.mysql_url, 3)
+    engine = database.open_engine(config.mysql_url, connections=3)
+    fingerprints = Fingerprints(engine, keys.fingerprints(), leaves=False)
     lease = Lease(engine, f"{socket.gethostname()}:{os.getpid()}")
     doorbell = Doorbell()
     sender = Relay(Outbox(engine), lease, EventReader(keys), doorbell, config.amqp_url)
 
-    health = service.Health({"mysql": lambda: database.check_schema(engine), "rabbitmq": sender.check})
+    health = service.Health(
+        {"mysql": lambda: database.check_schema(engine), "secrets": fingerprints.check, "rabbitmq": sender.check}
+    )
+
+    async def send_with_own_secrets() -> None:
+        await fingerprints.require()
+        await sender.run()
 
     @asynccontextmanager
     async def lifespan(_: Litestar) -> AsyncIterator[None]:
-        loop = asyncio.get_running_loop()
-        transport, _protocol = await loop.create_datagram_endpoint(
-            lambda: doorbell, local_addr=(config.host, config.doorbell_port)
-        )
-        async with service.background("relay", sender.run):
+        async with AsyncExitStack() as stack:
+            stack.push_async_callback(engine.dispose)
+            transport, _protocol = await asyncio.get_running_loop().create_datagram_endpoint(
+                lambda: doorbell, local_addr=(config.host, config.doorbell_port)
+            )
+            stack.callback(transport.close)
+            relaying = partial(Patience("secrets").persist, send_with_own_secrets)
+            await stack.enter_async_context(service.background("relay", relaying))
             yield
-        transport.close()
-        await engine.dispose()
 
     app = service.create(
         "CustomerFlow relay",
@@ -149,20 +178,29 @@ def relay(config: RelaySettings) -> tuple[Litestar, service.Health]:
     return app, health
 
 
-def _engine(url: str, connections: int) -> AsyncEngine:
-    engine = database.open_engine(url, connections=connections)
-    # the instrumentation declares SQLAlchemy < 2.1, but works with it
-    SQLAlchemyInstrumentor().instrument(engine=engine.sync_engine, skip_dep_check=True)
-    return engine
+def _with_own_secrets(fingerprints: Fingerprints) -> Policy:
+    async def refusing_foreign_secrets(request: Request, handle: Handler) -> Outcome:
+        await fingerprints.require()
+        return await handle(request)
+
+    return refusing_foreign_secrets
+
+
+def _guarding_secrets(fingerprints: Fingerprints) -> Guard:
+    """What cannot be read for want of the right key would be told as if nobody could read it."""
+
+    async def guard(_: ASGIConnection, __: BaseRouteHandler) -> None:  # type: ignore[type-arg]
+        await fingerprints.require()
+
+    return guard
 
 
 async def _migrate_when_possible(owner_url: str, runtime_url: str) -> None:
-    while True:
-        try:
-            return await database.migrate(owner_url, runtime_url)
-        except Exception as error:
-            log.warning("the schema cannot be brought up to date yet", exc_info=error)
-            await asyncio.sleep(1)
+    async def attempt() -> None:
+        await database.migrate(owner_url, runtime_url)
+        await asyncio.Event().wait()  # there is nothing more to do
+
+    await Patience("migration").persist(attempt)
 
 
 def _parsed(variable: str, parse: Callable[[str], T], text: str, faults: list[str]) -> T | None:

@@ -7,12 +7,14 @@ because SQLAlchemy's own cost per statement is larger than the server's.
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import structlog
 from alembic import command as alembic
 from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from asyncmy.cursors import Cursor
 from asyncmy.errors import MySQLError as DriverError
@@ -23,6 +25,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 log = structlog.get_logger()
 
+SCHEMA_VERSION = "cf_schema_version"
 MIGRATION_LOCK = "customerflow.migrate"
 MIGRATION_LOCK_SECONDS = 120
 
@@ -40,19 +43,19 @@ RUNTIME_GRANTS = {
     "cf_outbox_parked": "SELECT, INSERT, DELETE",
     "cf_claims": "SELECT, INSERT, DELETE",
     "cf_customer_keys": "SELECT, INSERT",
+    "cf_fingerprints": "SELECT, INSERT",
     "cf_position": "SELECT, UPDATE",
     "cf_leases": "SELECT, UPDATE",
-    "cf_schema_version": "SELECT",
+    SCHEMA_VERSION: "SELECT",
 }
 
 
 class DatabaseUnavailable(Exception):
-    """The database could not be asked, or its answer was lost on the way: what was sent may have been done."""
+    """The database could not be asked, or its answer was lost: what was sent may have been done."""
 
 
 class DatabaseRefused(DatabaseUnavailable):
-    """The server answers, but does not do what it is asked (read-only, disk full, not migrated ...): nothing was done.
-    """
+    """The server answers, but does not do what it is asked (read-only, disk full, not migrated ...): nothing was done."""
 
     def __init__(self, number: int | None) -> None:
         super().__init__(f"error {number}")
@@ -202,19 +205,34 @@ def _is_refusal(error: BaseException) -> bool:
 
 
 async def check_schema(engine: AsyncEngine) -> None:
-    """Raises SchemaNotReady unless the database answers and has the newest schema."""
-    expected = ScriptDirectory.from_config(_alembic_config()).get_current_head()
+    """Raises SchemaNotReady unless the database answers, can be written to, and has the schema of this release or of a
+    newer one.
+
+    Migrations only add, so that the releases before go on while each program is replaced.
+    """
     try:
         async with engine.connect() as connection:
-            found = await connection.scalar(text("SELECT version_num FROM cf_schema_version"))
+            read_only = await connection.scalar(text("SELECT @@global.read_only"))
+            found = await connection.scalar(text(f"SELECT version_num FROM {SCHEMA_VERSION}"))
     except SQLAlchemyError as error:
-        raise SchemaNotReady(f"the schema cannot be read ({error_number(error) or type(error).__name__})") from None
-    if found != expected:
-        raise SchemaNotReady(f"the schema is at {found}, this release needs {expected}")
+        raise SchemaNotReady(f"the schema cannot be read ({_reason(error)})") from None
+    if found is None or found < newest_revision():
+        raise SchemaNotReady(f"the schema is at {found}, this release needs {newest_revision()}")
+    if read_only not in (0, "OFF"):
+        raise SchemaNotReady("the database is read-only")
+
+
+@cache
+def newest_revision() -> str:
+    """Revisions are numbered with leading zeros: they sort as they follow one another."""
+    return str(ScriptDirectory.from_config(_alembic_config()).get_current_head())
 
 
 async def migrate(owner_url: str, runtime_url: str) -> None:
-    """Bring the schema up to date and grant the runtime account its rights; any number of processes may try."""
+    """Bring the schema up to date and grant the runtime account its rights; any number of processes may try.
+
+    Raises SchemaNotReady.
+    """
     owner = open_engine(owner_url)
     try:
         async with owner.connect() as connection:
@@ -231,6 +249,8 @@ async def migrate(owner_url: str, runtime_url: str) -> None:
                 for table, rights in RUNTIME_GRANTS.items():
                     await connection.execute(text(f"GRANT {rights} ON {table} TO {account}"))
             await connection.execute(text("SELECT RELEASE_LOCK(:name)"), {"name": MIGRATION_LOCK})
+    except (OSError, SQLAlchemyError) as error:
+        raise SchemaNotReady(f"the schema cannot be brought up to date ({_reason(error)})") from None
     finally:
         await owner.dispose()
     log.info("schema is up to date")
@@ -249,7 +269,15 @@ async def _account(url: str) -> str:
     return "'{}'@'{}'".format(user.replace("'", "''"), host.replace("'", "''"))
 
 
+def _reason(error: Exception) -> str:
+    return f"error {number}" if (number := error_number(error)) else type(error).__name__
+
+
 def _upgrade(connection: Connection) -> None:
+    found = MigrationContext.configure(connection, opts={"version_table": SCHEMA_VERSION}).get_current_revision()
+    if found is not None and found > newest_revision():
+        log.info("the schema is that of a newer release", revision=found)
+        return
     config = _alembic_config()
     config.attributes["connection"] = connection
     alembic.upgrade(config, "head")

@@ -11,6 +11,7 @@ import binascii
 import hashlib
 import hmac
 import os
+import re
 from typing import Any, Protocol
 from uuid import UUID
 
@@ -25,6 +26,7 @@ from customerflow_command.customer import Claim
 KEY_BYTES = 32
 NONCE_BYTES = 12
 
+_KEY_ID = re.compile(r"[A-Za-z0-9._-]{1,32}")
 _PERSONAL_FIELDS = {name: personal_fields(event) for name, event in EVENTS.items()}
 
 
@@ -57,13 +59,17 @@ class MasterKeys:
         self._keys: dict[str, bytes] = {}
         for entry in text.split(","):
             key_id, _, encoded = entry.strip().partition("=")
-            if not 0 < len(key_id) <= 32 or key_id in self._keys:
-                raise ValueError("each master key needs a name of its own of 1 to 32 characters")
+            if not _KEY_ID.fullmatch(key_id) or key_id in self._keys:
+                raise ValueError("each master key needs a name of its own of 1 to 32 letters, digits, `.`, `_` or `-`")
             self._keys[key_id] = decode_key(encoded)
         self._current = next(iter(self._keys))
 
     def wrap(self, data_key: bytes) -> WrappedKey:
         return WrappedKey(self._current, aes_key_wrap(self._keys[self._current], data_key))
+
+    def fingerprints(self) -> dict[str, bytes]:
+        """Of each key, by what it is; a key cannot be found out from its fingerprint."""
+        return {f"master key {key_id}": _fingerprint(key) for key_id, key in self._keys.items()}
 
     def unwrap(self, key: WrappedKey) -> bytes:
         try:
@@ -125,6 +131,13 @@ class ClaimHasher:
 
     def __call__(self, claim: Claim) -> bytes:
         return hmac.digest(self._pepper, f"{claim.kind}|{claim.normal_form}".encode(), hashlib.sha256)
+
+    def fingerprint(self) -> bytes:
+        return _fingerprint(self._pepper)
+
+
+def _fingerprint(secret: bytes) -> bytes:
+    return hmac.digest(secret, b"customerflow fingerprint v1", hashlib.sha256)
 
 
 def decode_key(encoded: str) -> bytes:

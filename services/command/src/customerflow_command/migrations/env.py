@@ -3,15 +3,14 @@
 """
 
 from alembic import context
-
-VERSION_TABLE = "cf_schema_version"
+from customerflow_command.database import SCHEMA_VERSION
 
 if context.is_offline_mode():
-    context.configure(dialect_name="mysql", version_table=VERSION_TABLE, literal_binds=True)
+    context.configure(dialect_name="mysql", version_table=SCHEMA_VERSION, literal_binds=True)
 else:
     context.configure(
         connection=context.config.attributes["connection"],
-        version_table=VERSION_TABLE,
+        version_table=SCHEMA_VERSION,
         transactional_ddl=False,
     )
 with context.begin_transaction():

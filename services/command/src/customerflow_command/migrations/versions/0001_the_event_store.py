@@ -1,4 +1,4 @@
-"""The event store: events, outbox, claims, keys, positions, leases.
+"""The event store: events, outbox, claims, keys, fingerprints, positions, leases.
 
 Plain SQL that MySQL 8.4 and MariaDB 10.11 both take. Nothing here relies on a collation: identity is binary.
 """
@@ -53,6 +53,11 @@ TABLES = {
         customer_id BINARY(16) NOT NULL PRIMARY KEY,
         master_key_id VARCHAR(32) NOT NULL,
         wrapped VARBINARY(64) NOT NULL
+    """,
+    # of the secrets that the tables were filled with: no process with others may work on them
+    "cf_fingerprints": """
+        name VARCHAR(64) NOT NULL PRIMARY KEY,
+        mac BINARY(32) NOT NULL
     """,
     # one row: the last position given out
     "cf_position": """
