@@ -31,6 +31,16 @@ def test_surrounding_spaces_go_and_the_domain_is_lower_cased() -> None:
     assert (command.name, command.email) == ("Ana", "Ana@example.com")
 
 
+@pytest.mark.parametrize("name", ["Jos\u00e9", "\u0646\u06cc\u200c\u0645\u0627", "\U0001f600", "O\u2019Neill", "-"])
+def test_names_of_any_script_are_taken_as_they_are(name: str) -> None:
+    assert inputs.register({"type": "person", "name": name}).name == name
+
+
+def test_a_name_is_composed_before_it_is_measured() -> None:
+    assert inputs.register({"type": "person", "name": "Jose\u0301"}).name == "Jos\u00e9"
+    assert len(inputs.register({"type": "person", "name": "e\u0301" * 200}).name) == 200
+
+
 def test_the_address_is_optional() -> None:
     assert inputs.register({"type": "company", "name": "X"}).email is None
     assert inputs.register({"type": "company", "name": "X", "email": None}).email is None
@@ -47,6 +57,13 @@ def test_the_address_is_optional() -> None:
         ("name", ["Ana"], "type"),
         ("name", "", "blank"),
         ("name", "   ", "blank"),
+        ("name", "\u200b", "blank"),
+        ("name", "\u2060\ufeff", "blank"),
+        ("name", "\u3164", "blank"),
+        ("name", "\u2800 \u0301", "blank"),
+        ("name", "Ana\u202eazuoS", "invalid-characters"),
+        ("name", "\u2066Ana", "invalid-characters"),
+        ("name", "Ana\u2028Souza", "invalid-characters"),
         ("name", "x" * 201, "too-long"),
         ("name", "Ana\x00", "invalid-characters"),
         ("name", "Ana\x85b", "invalid-characters"),

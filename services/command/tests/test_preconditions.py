@@ -13,6 +13,9 @@ from customerflow_shared.problems import Problem
         ('W/"7"', set()),
         ('W/"6", "7"', {7}),
         ('"abc"', set()),
+        ('"a,b"', set()),
+        ('"a,b", "7"', {7}),
+        ('"7"\t,\t"8"', {7, 8}),
         ('""', set()),
         ('"07"', set()),
         ('"99999999999999"', set()),
@@ -30,7 +33,9 @@ def test_no_header_is_no_condition() -> None:
     assert not if_match(None).given
 
 
-@pytest.mark.parametrize("header", ["", "7", '"7', '"7" "8"', ",", "*, *", 'w/"7"', '"a b"', "\x00"])
+@pytest.mark.parametrize(
+    "header", ["", "7", '"7', '"7" "8"', ",", "*, *", '*, "7"', '"7", 8', 'w/"7"', '"a b"', "\x00"]
+)
 def test_garbage_is_refused(header: str) -> None:
     with pytest.raises(Problem) as caught:
         if_match(header)

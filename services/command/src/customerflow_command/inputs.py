@@ -1,6 +1,7 @@
 """From a request body to a command: strict JSON first, then every field with its own verdict, all faults at once."""
 
 import json
+import unicodedata
 from collections.abc import Callable, Mapping
 from typing import Any, cast
 
@@ -15,6 +16,12 @@ MAX_NAME = 200
 MAX_EMAIL = 254
 MAX_FAULTS = 100
 READ_ONLY = frozenset({"id", "version", "status", "createdAt", "updatedAt"})
+
+# letters and symbols that show nothing: Hangul fillers, the Braille blank
+BLANK = frozenset("\u115f\u1160\u2800\u3164\uffa0")
+# embeddings, overrides and isolates: they turn the text around them
+BIDI_CONTROLS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+LINE_SEPARATORS = frozenset("\u2028\u2029")
 
 _TYPES: tuple[CustomerType, ...] = ("person", "company")
 
@@ -124,7 +131,7 @@ def _text(value: Any, limit: int) -> str:
     text = value.strip()
     if any(_is_forbidden(character) for character in text):
         raise _Unfit("invalid-characters", "Control characters and lone surrogates are not allowed.")
-    if not text:
+    if not any(_is_visible(character) for character in text):
         raise _Unfit("blank", "The value must not be blank.")
     if len(text) > limit:
         raise _Unfit("too-long", f"The value must have at most {limit} characters.")
@@ -133,7 +140,13 @@ def _text(value: Any, limit: int) -> str:
 
 def _is_forbidden(character: str) -> bool:
     code = ord(character)
-    return code < 0x20 or 0x7F <= code < 0xA0 or 0xD800 <= code < 0xE000
+    control = code < 0x20 or 0x7F <= code < 0xA0 or 0xD800 <= code < 0xE000
+    return control or character in BIDI_CONTROLS or character in LINE_SEPARATORS
+
+
+def _is_visible(character: str) -> bool:
+    """Not a space, a format character or a mark that needs a letter."""
+    return unicodedata.category(character)[0] not in "ZCM" and character not in BLANK
 
 
 def _customer_type(value: Any) -> str:
@@ -145,7 +158,8 @@ def _customer_type(value: Any) -> str:
 
 
 def _name(value: Any) -> str:
-    return _text(value, MAX_NAME)
+    """Composed (NFC), so that what looks the same is the same, however it was typed."""
+    return _text(unicodedata.normalize("NFC", value) if isinstance(value, str) else value, MAX_NAME)
 
 
 def _email(value: Any) -> str:

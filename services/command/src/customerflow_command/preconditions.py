@@ -5,7 +5,8 @@ import re
 import msgspec
 from customerflow_shared.problems import Problem
 
-_TAG = re.compile(r'(?P<weak>W/)?"(?P<opaque>[\x21\x23-\x7e\x80-\xff]*)"')
+# one element of the list, which may be empty (RFC 9110, 5.6.1); a comma may also stand inside a tag
+_ELEMENT = re.compile(r'[ \t]*((?P<weak>W/)?"(?P<opaque>[\x21\x23-\x7e\x80-\xff]*)")?[ \t]*(,|\Z)')
 _VERSION = re.compile(r"[1-9][0-9]{0,9}")
 
 
@@ -22,16 +23,26 @@ def if_match(header: str | None) -> Precondition:
         return Precondition(given=False)
     if header.strip() == "*":
         return Precondition(given=True)
-    # empty list elements are to be ignored (RFC 9110, 5.6.1)
-    tags = [_TAG.fullmatch(part.strip()) for part in header.split(",") if part.strip()]
-    if not tags or not all(tags):
+    tags = _tags(header)
+    if not tags:
         raise Problem("if-match-invalid", 'The header must be * or a list of entity tags such as "7".')
     return Precondition(
         given=True,
-        versions=frozenset(
-            int(tag["opaque"]) for tag in tags if tag and not tag["weak"] and _VERSION.fullmatch(tag["opaque"])
-        ),
+        versions=frozenset(int(opaque) for weak, opaque in tags if not weak and _VERSION.fullmatch(opaque)),
     )
+
+
+def _tags(header: str) -> list[tuple[bool, str]]:
+    """Whether each tag is weak, and what it holds; nothing for what is no list of tags."""
+    tags, start = [], 0
+    while start < len(header):
+        element = _ELEMENT.match(header, start)
+        if element is None:
+            return []
+        if element["opaque"] is not None:
+            tags.append((element["weak"] is not None, element["opaque"]))
+        start = element.end()
+    return tags
 
 
 def etag(version: int) -> str:
