@@ -1,8 +1,10 @@
 """Problem details (RFC 9457): the one table of codes, and how a problem becomes an answer.
 
-A problem never repeats a value that it was given: it may be personal.
+A problem never repeats a value that it was given: it may be personal. Its `instance` is the path only if all that
+varies in the path are UUIDs.
 """
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -17,6 +19,8 @@ from opentelemetry import trace
 log = structlog.get_logger()
 
 MEDIA_TYPE = "application/problem+json"
+
+_UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
 class Kind(NamedTuple):
@@ -130,7 +134,7 @@ def responses(*codes: str) -> dict[int, ResponseSpec]:
 
 def answer_problem(request: Request[Any, Any, Any], problem: Problem) -> Response[bytes]:
     return Response(
-        problem.document(request.scope["path"]),
+        problem.document(_instance(request)),
         status_code=problem.status,
         media_type=MEDIA_TYPE,
         headers=problem.headers,
@@ -162,13 +166,27 @@ def answer_framework_error(request: Request[Any, Any, Any], error: HTTPException
 
 
 def answer_bug(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
-    return answer_problem(request, bug(request.scope["path"], error))
+    return answer_problem(request, bug(_instance(request), error))
 
 
-def bug(path: str, error: Exception) -> Problem:
+def bug(instance: str, error: Exception) -> Problem:
     """Record what nobody expected; the answer says no more than where to find it."""
-    log.error("unexpected error", path=path, exc_info=error)
+    log.error("unexpected error", path=instance, exc_info=error)
     return Problem("internal", "The error has been recorded under this trace id.")
+
+
+def instance(path: str, template: str) -> str:
+    """The path if it differs from its route's template by UUIDs only, else the template."""
+    parts, names = path.split("/"), template.split("/")
+    sound = len(parts) == len(names) and all(
+        part == name or (name.startswith("{") and _UUID.fullmatch(part))
+        for part, name in zip(parts, names, strict=True)
+    )
+    return path if sound else template
+
+
+def _instance(request: Request[Any, Any, Any]) -> str:
+    return instance(request.scope["path"], request.scope.get("path_template") or "/")
 
 
 Translation = Callable[[Any], Problem]

@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from customerflow_shared import requests, telemetry
-from customerflow_shared.problems import MEDIA_TYPE, Problem, Translation, bug
+from customerflow_shared.problems import MEDIA_TYPE, Problem, Translation, bug, instance
 from litestar.types import ASGIApp, Receive, Send
 
 from customerflow_query.reader import Found, Reader, ReadModelUnavailable, Rebuilding
@@ -19,6 +19,7 @@ LONGEST_WAIT = 10.0
 FIRST_PAUSE = 0.002
 LONGEST_PAUSE = 0.05
 
+TEMPLATE = "/v1/customers/{customer_id}"
 _PATH = re.compile(r"/v1/customers/([^/]+)")
 _WAIT = re.compile(rb'(?:^|[,;\s])wait\s*=\s*"?([0-9]{1,9})"?\s*(?:$|[,;])', re.IGNORECASE)
 _TAG = re.compile(rb'(?:W/)?"([0-9]+)"')
@@ -46,12 +47,13 @@ class CustomerRoute:
         if scope["type"] != "http" or not (match := _PATH.fullmatch(scope["path"])):
             await self._rest(scope, receive, send)
             return
-        telemetry.name_request(scope["method"], "/v1/customers/{customer_id}")
+        telemetry.name_request(scope["method"], TEMPLATE)
         try:
             status, headers, body = await self._answer(match[1], scope)
         except Exception as error:
-            problem = _problem(scope["path"], error)
-            status, body = problem.status, problem.document(scope["path"])
+            shown = instance(scope["path"], TEMPLATE)
+            problem = _problem(shown, error)
+            status, body = problem.status, problem.document(shown)
             headers = [(name.lower().encode(), value.encode()) for name, value in problem.headers.items()]
             headers += [(b"content-type", MEDIA_TYPE.encode()), (b"content-length", b"%d" % len(body))]
         await send({"type": "http.response.start", "status": status, "headers": headers})
@@ -102,11 +104,11 @@ class CustomerRoute:
             pause = min(pause * 1.5, LONGEST_PAUSE)
 
 
-def _problem(path: str, error: Exception) -> Problem:
+def _problem(shown: str, error: Exception) -> Problem:
     if isinstance(error, Problem):
         return error
     translate = TRANSLATIONS.get(type(error))
-    return translate(error) if translate else bug(path, error)
+    return translate(error) if translate else bug(shown, error)
 
 
 def preferred_wait(headers: Iterable[Header]) -> tuple[float, bytes | None]:
