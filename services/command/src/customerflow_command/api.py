@@ -4,6 +4,8 @@ The order of checks is the same everywhere: media type and size, headers, JSON, 
 the rules, uniqueness.
 """
 
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Annotated, Any, TypeAlias
 from uuid import UUID
@@ -17,6 +19,7 @@ from customerflow_shared.openapi import header, operation
 from customerflow_shared.problems import Fault, Problem, Translation, responses
 from litestar import Response, delete, patch, post
 from litestar.di import NamedDependency
+from litestar.exceptions import InternalServerException
 from litestar.params import FromPath
 from msgspec import UNSET, Meta, Struct, UnsetType
 
@@ -123,8 +126,10 @@ async def register_customer(request: HttpRequest, customers: NamedDependency[Cus
     requests.parameters(request.scope["query_string"])
     body = inputs.json_object(await _body(request, JSON))
     customer_id = uuid7()
-    response = await customers.command(customer_id, Precondition(given=False), inputs.register(body))
-    response.headers["Location"] = f"/v1/customers/{customer_id}"
+    location = {"Location": f"/v1/customers/{customer_id}"}
+    with _outcome_found_at(location):
+        response = await customers.command(customer_id, Precondition(given=False), inputs.register(body))
+    response.headers.update(location)
     return response
 
 
@@ -209,11 +214,11 @@ def _mismatch(error: VersionMismatch) -> Problem:
     )
 
 
-def _outcome_unknown(_: Exception) -> Problem:
+def _outcome_unknown(_: Exception, **location: str) -> Problem:
     return Problem(
         "unavailable",
         "The database does not answer. Read the customer before sending the command again: it may have taken effect.",
-        headers={"Retry-After": "1"},
+        headers={"Retry-After": "1", **location},
     )
 
 
@@ -248,6 +253,17 @@ TRANSLATIONS: dict[type[Exception], Translation] = {
 }
 
 
+@contextmanager
+def _outcome_found_at(location: Mapping[str, str]) -> Iterator[None]:
+    """Who registers a customer does not know its id: tell it also when it is not known whether there is one."""
+    try:
+        yield
+    except DatabaseRefused:
+        raise
+    except (DatabaseUnavailable, DeadlineExceeded) as error:
+        raise _outcome_unknown(error, **location) from None
+
+
 def _header(request: HttpRequest, name: str) -> str | None:
     values = request.headers.getall(name, [])
     return ", ".join(values) if values else None
@@ -255,10 +271,16 @@ def _header(request: HttpRequest, name: str) -> str | None:
 
 async def _body(request: HttpRequest, media_type: str, *, required: bool = True) -> bytes:
     """The raw body. Raises Problem `unsupported-media-type`; the framework refuses oversized ones."""
+    if request.headers.get("content-encoding", "identity").strip().lower() != "identity":
+        raise Problem("unsupported-media-type", "Send the body as it is.", headers={"Accept-Encoding": "identity"})
     name, _, parameter = request.headers.get("content-type", "").partition(";")
     charset = parameter.strip().lower().replace('"', "")
     fit = name.strip().lower() == media_type and charset in ("", "charset=utf-8")
-    body = await request.body() if fit or not required else b""
+    try:
+        body = await request.body() if fit or not required else b""
+    except InternalServerException:
+        # how the framework says that the client has hung up; nobody reads the answer
+        raise Problem("bad-request", "The body has been cut off.") from None
     if not fit and (required or body):
         accept = "Accept-Patch" if media_type == MERGE_PATCH else "Accept"
         raise Problem("unsupported-media-type", f"Send {media_type} in UTF-8.", headers={accept: media_type})
