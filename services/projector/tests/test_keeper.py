@@ -182,9 +182,9 @@ class SlowFeed(EventStore):
 async def test_many_parked_customers_are_retried_by_one_keeper_only(
     model: ReadModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(keeper, "LOCK_SECONDS", 0.2)
+    monkeypatch.setattr(keeper, "LOCK_SECONDS", 0.5)
     generation = await fill(model, HISTORY)
-    for number in range(8):
+    for number in range(12):
         await model.park(generation, UUID(int=number), ENTRY)
 
     async def all_are_free() -> bool:
@@ -193,20 +193,20 @@ async def test_many_parked_customers_are_retried_by_one_keeper_only(
     first, second = SlowFeed(HISTORY), SlowFeed(HISTORY)
     async with kept(model, first), kept(model, second):
         await until(all_are_free)
-    assert sorted([first.customers, second.customers]) == [0, 8]
+    assert sorted([first.customers, second.customers]) == [0, 12]
 
 
 async def test_a_feed_that_fails_is_not_asked_for_the_other_parked_customers(
     model: ReadModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(keeper, "LOOK_EVERY", 60)
+    monkeypatch.setattr("customerflow_shared.patience.FIRST_PAUSE", 60)
     generation = await fill(model, HISTORY)
     for number in range(3):
         await model.park(generation, UUID(int=number), ENTRY)
     feed = SlowFeed(HISTORY)
     feed.answers = False
     async with kept(model, feed):
-        await asyncio.sleep(0.15)
+        await asyncio.sleep(0.3)
         assert feed.customers == 1
 
 

@@ -91,9 +91,8 @@ class Consumer:
         spans = [_span(message) for message in readable]
         links = [trace.Link(span.get_span_context()) for span in spans]
         try:
-            with tracer.start_as_current_span(
-                "project batch", links=links, attributes={"customerflow.batch.size": len(batch)}
-            ):
+            attributes = {"customerflow.batch.size": len(batch)}
+            with telemetry.span(tracer, "project batch", links=links, attributes=attributes):
                 await self._apply(batch)
         finally:
             for span in spans:
