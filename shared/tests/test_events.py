@@ -97,7 +97,20 @@ def test_of_an_unknown_event_the_place_is_known() -> None:
     assert events.decode(line) == Place(position=12, customer_id=UUID(int=1), version=7)
 
 
-@pytest.mark.parametrize("line", [b"", b"nonsense", b"[]", b"{}", b'{"position":1}', b"\xff"])
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"",
+        b"nonsense",
+        b"[]",
+        b"{}",
+        b'{"position":1}',
+        b"\xff",
+        RECORDED_LINE.replace(b'"CustomerArchived"', b'"Customer\xff"'),
+        RECORDED_LINE.replace(b'"CustomerArchived"', b'"CustomerArchived","x":' + b"[" * 100_000),
+    ],
+    ids=lambda line: repr(line[:20]),
+)
 def test_anything_else_is_refused(line: bytes) -> None:
     with pytest.raises(msgspec.DecodeError):
         events.decode(line)

@@ -124,6 +124,9 @@ def decode(line: bytes) -> Recorded | Place:
     Raises msgspec.DecodeError for anything else.
     """
     try:
-        return _decoder.decode(line)
-    except msgspec.ValidationError:
-        return _place_decoder.decode(line)
+        try:
+            return _decoder.decode(line)
+        except msgspec.ValidationError:
+            return _place_decoder.decode(line)
+    except (UnicodeDecodeError, RecursionError):
+        raise msgspec.DecodeError("no text, or nested too deeply") from None
