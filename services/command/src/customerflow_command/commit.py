@@ -17,6 +17,7 @@ from uuid import UUID
 import msgspec
 import structlog
 from asyncmy.errors import MySQLError as DriverError
+from customerflow_shared import telemetry
 from customerflow_shared.events import Recorded
 from opentelemetry import trace
 from opentelemetry.context import Context
@@ -111,7 +112,7 @@ class GroupCommit:
         """
         if len(self._waiting) >= MAX_WAITING:
             raise StoreBusy
-        with tracer.start_as_current_span("commit") as span:
+        with telemetry.span(tracer, "commit") as span:
             unit.span = span.get_span_context()
             self._waiting.append(unit)
             self._arrived.set()
@@ -151,7 +152,7 @@ class GroupCommit:
     async def _write_group(self, group: list[Unit]) -> None:
         links = [trace.Link(unit.span) for unit in group]
         attributes = {"customerflow.group.size": len(group)}
-        with tracer.start_as_current_span("commit group", context=Context(), links=links, attributes=attributes):
+        with telemetry.span(tracer, "commit group", context=Context(), links=links, attributes=attributes):
             try:
                 await self._write(group)
             except Exception as error:

@@ -55,7 +55,7 @@ class DatabaseUnavailable(Exception):
 
 
 class DatabaseRefused(DatabaseUnavailable):
-    """The server answers, but does not do what it is asked (read-only, disk full, not migrated ...): nothing was done."""
+    """The server answers, but does not do what it is asked (read-only, disk full ...): nothing was done."""
 
     def __init__(self, number: int | None) -> None:
         super().__init__(f"error {number}")

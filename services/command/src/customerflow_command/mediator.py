@@ -77,7 +77,7 @@ def _inside(handler: Handler, policy: Policy) -> Handler:
 
 
 async def traced(request: Request, handle: Handler) -> Outcome:
-    with tracer.start_as_current_span(type(request.command).__name__) as span:
+    with telemetry.span(tracer, type(request.command).__name__) as span:
         outcome = await handle(request)
         span.set_attribute("customerflow.version", outcome.version)
         return outcome

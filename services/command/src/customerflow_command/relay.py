@@ -60,7 +60,7 @@ class Publisher:
     async def publish(self, command: Sequence[Recorded]) -> None:
         """Send the events of one command, one after the other, and what it means to others; all is confirmed then."""
         context = telemetry.context_of(command[0].metadata.traceparent)
-        with tracer.start_as_current_span("publish", context, kind=trace.SpanKind.PRODUCER) as span:
+        with telemetry.span(tracer, "publish", context=context, kind=trace.SpanKind.PRODUCER) as span:
             span.set_attribute("messaging.system", "rabbitmq")
             *first, last = command
             for recorded in first:
