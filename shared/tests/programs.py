@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from customerflow_shared import service, telemetry
 from customerflow_shared.settings import Listen
 from litestar import Litestar, get
+from litestar.response import Stream
 from litestar.types import ControllerRouterHandler
 
 SECRET = "ana@example.com"
@@ -19,6 +20,15 @@ SECRET = "ana@example.com"
 async def slow() -> str:
     await asyncio.sleep(0.5)
     return "done"
+
+
+@get("/cut-off")
+async def cut_off() -> Stream:
+    async def lines() -> AsyncIterator[bytes]:
+        yield b"first"
+        raise ValueError(SECRET)
+
+    return Stream(lines())
 
 
 async def for_ever() -> None:
@@ -39,7 +49,7 @@ WORK = {"healthy": for_ever, "failing": failing, "ending": ending}
 
 def main(name: str, port: int, drain_delay: float) -> None:
     telemetry.configure(name, log_level="info")
-    handlers: list[ControllerRouterHandler] = [slow]
+    handlers: list[ControllerRouterHandler] = [slow, cut_off]
     health = service.Health({})
 
     @asynccontextmanager

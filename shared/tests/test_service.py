@@ -114,6 +114,16 @@ def test_no_failure_is_told_by_its_text_or_a_stack_trace(program: Program, name:
     assert "Traceback" not in output
 
 
+def test_an_answer_that_is_cut_off_is_told_by_type_and_place(program: Program) -> None:
+    running = program("healthy").wait_live()
+    with pytest.raises(httpx.TransportError):
+        httpx.get(running.url + "/cut-off")
+    output = running.asked_to_leave().output()
+    assert '"error":"ValueError"' in output
+    assert SECRET not in output
+    assert "Traceback" not in output
+
+
 async def test_a_check_that_does_not_answer_in_time_is_not_ok(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(service, "CHECK_TIMEOUT", 0.05)
 
