@@ -60,19 +60,24 @@ async def test_master_keys_can_be_added(engine: AsyncEngine) -> None:
 
 
 async def test_a_process_that_only_reads_leaves_nothing(engine: AsyncEngine) -> None:
-    await own(engine, OTHER_K1, leaves=False).check()
+    reader = own(engine, OTHER_K1, leaves=False)
+    await reader.check()
     await own(engine, K1).check()
     with pytest.raises(ForeignSecret):
-        await own(engine, OTHER_K1, leaves=False).check()
+        await reader.check()
 
 
-async def test_the_database_is_asked_until_it_has_agreed(engine: AsyncEngine) -> None:
+async def test_the_database_is_asked_until_it_has_agreed(fresh: Database, engine: AsyncEngine) -> None:
+    owner = database.open_engine(fresh.owner_url)
     await own(engine, K1).check()
-    foreign = own(engine, OTHER_K1)
+    foreign, agreed = own(engine, OTHER_K1), own(engine, K1)
     for _ in range(2):
         with pytest.raises(ForeignSecret):
-            await foreign.require()
-    agreed = own(engine, K1)
-    await agreed.require()
-    await engine.dispose()
-    await agreed.require()
+            await foreign.check()
+    await agreed.check()
+    async with database.session(owner) as session:
+        await session.run("DELETE FROM cf_fingerprints")
+        await session.commit()
+        await agreed.check()
+        assert await session.rows("SELECT COUNT(*) FROM cf_fingerprints") == [(0,)]
+    await owner.dispose()

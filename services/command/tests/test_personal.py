@@ -75,11 +75,30 @@ def test_the_first_master_key_wraps_and_all_unwrap() -> None:
         old.unwrap(WrappedKey("k1", both.wrap(KEY).wrapped))
 
 
-@pytest.mark.parametrize("text", ["", "k1", "k1=", "k1=abc", f"={key_text(1)}", f"k1={key_text(1)},k1={key_text(2)}"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "k1",
+        "k1=",
+        "k1=abc",
+        f"={key_text(1)}",
+        f"k1={key_text(1)},k1={key_text(2)}",
+        f"k 1={key_text(1)}",
+        f"{'k' * 33}={key_text(1)}",
+    ],
+)
 def test_unfit_master_keys_are_refused_without_being_quoted(text: str) -> None:
     with pytest.raises(ValueError, match="key") as caught:
         MasterKeys(text)
     assert "abc" not in str(caught.value)
+
+
+def test_a_fingerprint_tells_secrets_apart_and_gives_none_away() -> None:
+    keys = MasterKeys(f"k2={key_text(2)},k1={key_text(1)}").fingerprints()
+    assert set(keys) == {"master key k1", "master key k2"}
+    assert keys["master key k1"] == MasterKeys(f"k1={key_text(1)}").fingerprints()["master key k1"]
+    assert len({*keys.values(), ClaimHasher(key_text(3)).fingerprint(), bytes([1]) * 32, bytes([2]) * 32}) == 5
 
 
 def test_a_claim_is_a_hash_that_depends_on_kind_value_and_pepper() -> None:

@@ -153,7 +153,7 @@ def relay(config: RelaySettings) -> tuple[Litestar, service.Health]:
     )
 
     async def send_with_own_secrets() -> None:
-        await fingerprints.require()
+        await fingerprints.check()
         await sender.run()
 
     @asynccontextmanager
@@ -180,7 +180,7 @@ def relay(config: RelaySettings) -> tuple[Litestar, service.Health]:
 
 def _with_own_secrets(fingerprints: Fingerprints) -> Policy:
     async def refusing_foreign_secrets(request: Request, handle: Handler) -> Outcome:
-        await fingerprints.require()
+        await fingerprints.check()
         return await handle(request)
 
     return refusing_foreign_secrets
@@ -190,7 +190,7 @@ def _guarding_secrets(fingerprints: Fingerprints) -> Guard:
     """What cannot be read for want of the right key would be told as if nobody could read it."""
 
     async def guard(_: ASGIConnection, __: BaseRouteHandler) -> None:  # type: ignore[type-arg]
-        await fingerprints.require()
+        await fingerprints.check()
 
     return guard
 

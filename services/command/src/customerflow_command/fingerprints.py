@@ -26,14 +26,10 @@ class Fingerprints:
         self._leaves = leaves
         self._verified = False
 
-    async def require(self) -> None:
-        """Like `check`, but the database is asked only until it has agreed."""
-        if not self._verified:
-            await self.check()
-            self._verified = True
-
     async def check(self) -> None:
-        """Raises ForeignSecret, or DatabaseUnavailable."""
+        """Raises ForeignSecret or DatabaseUnavailable. The database is asked until it has agreed to each secret."""
+        if self._verified:
+            return
         async with database.session(self._engine) as session:
             held = await _held(session)
             if self._leaves and (missing := [pair for pair in self._own.items() if pair[0] not in held]):
@@ -46,6 +42,7 @@ class Fingerprints:
         for name, mac in self._own.items():
             if held.get(name, mac) != mac:
                 raise ForeignSecret(f"the {name} is not the one that this database was filled with")
+        self._verified = self._own.keys() <= held.keys()
 
 
 async def _held(session: database.Session) -> dict[str, bytes]:

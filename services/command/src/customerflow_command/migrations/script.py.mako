@@ -6,6 +6,7 @@ branch_labels = None
 depends_on = None
 
 
+# only add: until every program has been replaced, the release before works on this schema too
 def upgrade() -> None:
     ${upgrades if upgrades else "pass"}
 
