@@ -48,6 +48,14 @@ def test_all_that_is_unfit_is_told_at_once_and_no_value(command: str) -> None:
     assert "Traceback" not in ended.stderr
 
 
+@pytest.mark.parametrize("command", ["run", "rebuild", "parked"])
+def test_a_log_level_that_is_none_is_told(command: str) -> None:
+    ended = run(command, **FIT, CF_LOG_LEVEL="secret")
+    assert ended.returncode == 2
+    assert "CF_LOG_LEVEL: " in ended.stderr
+    assert "secret" not in ended.stdout + ended.stderr
+
+
 def test_a_rebuild_without_its_servers_says_so_in_a_line() -> None:
     ended = run("rebuild", **FIT)
     assert ended.returncode == 1

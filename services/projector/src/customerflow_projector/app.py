@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 from customerflow_shared import service
-from customerflow_shared.settings import AmqpUrl, HttpUrl, Listen, Port, RedisUrl, Token
+from customerflow_shared.settings import AmqpUrl, HttpUrl, Listen, LogLevel, Port, RedisUrl, Token
 from litestar import Litestar
 from opentelemetry.instrumentation.redis import RedisInstrumentor
 
@@ -27,7 +27,7 @@ class ToolSettings(msgspec.Struct, frozen=True, kw_only=True):
     redis_url: RedisUrl
     feed_url: HttpUrl
     feed_token: Token
-    log_level: str = "warning"
+    log_level: LogLevel = "warning"
 
 
 class ProjectorSettings(Listen, frozen=True, kw_only=True):

@@ -8,6 +8,7 @@ import asyncio
 import hashlib
 from collections.abc import Sequence
 
+import msgspec
 import structlog
 from aio_pika.abc import AbstractConnection, AbstractIncomingMessage
 from customerflow_shared import events, messaging, telemetry
@@ -83,7 +84,7 @@ class Consumer:
             try:
                 batch.append(events.decode(message.body))
                 readable.append(message)
-            except (ValueError, RecursionError):  # malformed, no UTF-8, or nested without end
+            except msgspec.DecodeError:
                 log.error("message set aside: it is no event", routing_key=message.routing_key)
                 await message.reject(requeue=False)
         if not readable:

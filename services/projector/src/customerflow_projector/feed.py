@@ -67,7 +67,7 @@ class Feed:
                 if response.status_code != 200:
                     raise FeedUnavailable(f"the feed answers {response.status_code}")
                 yield response
-        except (httpx.HTTPError, KeyError, ValueError, RecursionError) as error:  # of the server, the head, a line
+        except (httpx.HTTPError, KeyError, ValueError) as error:  # of the server, the head, a line
             raise FeedUnavailable(type(error).__name__) from None
 
 
