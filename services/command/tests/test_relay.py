@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable
@@ -17,7 +18,9 @@ from customerflow_command import database, outbox
 from customerflow_command import relay as relay_module
 from customerflow_command.customer import ChangeCustomer
 from customerflow_command.doorbell import Doorbell
+from customerflow_command.fingerprints import Fingerprints
 from customerflow_command.outbox import Lease, Outbox
+from customerflow_command.personal import MasterKeys
 from customerflow_command.relay import Relay, by_customer, commands
 from customerflow_command.store import EventReader
 from customerflow_shared import events, messaging, service
@@ -76,9 +79,13 @@ async def observer(cf_amqp_url: str) -> AsyncIterator[Observer]:
 
 
 @asynccontextmanager
-async def relaying(write_side: WriteSide, amqp_url: str, name: str = "relay") -> AsyncIterator[Relay]:
+async def relaying(
+    write_side: WriteSide, amqp_url: str, name: str = "relay", keys: MasterKeys | None = None
+) -> AsyncIterator[Relay]:
     lease = Lease(write_side.engine, name)
-    relay = Relay(Outbox(write_side.engine), lease, EventReader(write_side.keys), Doorbell(), amqp_url)
+    reader = EventReader(keys or write_side.keys)
+    fingerprints = Fingerprints(write_side.engine, (keys or write_side.keys).fingerprints(), leaves=keys is None)
+    relay = Relay(Outbox(write_side.engine), lease, reader, Doorbell(), amqp_url, fingerprints.check)
     async with service.background("relay", relay.run):
         yield relay
 
@@ -224,6 +231,19 @@ async def test_an_unreadable_event_parks_its_customer_and_the_others_flow_on(
         await until(lambda: len(observer.versions()[broken]) == 3)
     assert observer.versions()[broken] == [1, 2, 3]
     await owner.dispose()
+
+
+async def test_a_relay_with_other_keys_parks_nobody(
+    write_side: WriteSide, observer: Observer, cf_amqp_url: str
+) -> None:
+    customer_id = await write_side.register("Ana")
+    await Fingerprints(write_side.engine, write_side.keys.fingerprints(), leaves=True).check()
+    other = MasterKeys(f"k1={base64.b64encode(bytes(32)).decode()}")
+    async with relaying(write_side, cf_amqp_url, "other keys", other):
+        await asyncio.sleep(0.5)
+        assert await Outbox(write_side.engine).parked() == []
+    async with relaying(write_side, cf_amqp_url):
+        await until(lambda: customer_id in observer.versions())
 
 
 async def test_a_parked_customer_is_tried_again_after_a_while(

@@ -219,6 +219,7 @@ def run(app: ASGIApp, health: Health, settings: Listen) -> None:
         access_log=False,
         loop="uvloop",
         server_header=False,
+        proxy_headers=False,
         timeout_graceful_shutdown=20,
     )
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)

@@ -146,15 +146,11 @@ def relay(config: RelaySettings) -> tuple[Litestar, service.Health]:
     fingerprints = Fingerprints(engine, keys.fingerprints(), leaves=False)
     lease = Lease(engine, f"{socket.gethostname()}:{os.getpid()}")
     doorbell = Doorbell()
-    sender = Relay(Outbox(engine), lease, EventReader(keys), doorbell, config.amqp_url)
+    sender = Relay(Outbox(engine), lease, EventReader(keys), doorbell, config.amqp_url, fingerprints.check)
 
     health = service.Health(
         {"mysql": lambda: database.check_schema(engine), "secrets": fingerprints.check, "rabbitmq": sender.check}
     )
-
-    async def send_with_own_secrets() -> None:
-        await fingerprints.check()
-        await sender.run()
 
     @asynccontextmanager
     async def lifespan(_: Litestar) -> AsyncIterator[None]:
@@ -164,8 +160,7 @@ def relay(config: RelaySettings) -> tuple[Litestar, service.Health]:
                 lambda: doorbell, local_addr=(config.host, config.doorbell_port)
             )
             stack.callback(transport.close)
-            relaying = partial(Patience("secrets").persist, send_with_own_secrets)
-            await stack.enter_async_context(service.background("relay", relaying))
+            await stack.enter_async_context(service.background("relay", sender.run))
             yield
 
     app = service.create(

@@ -6,7 +6,7 @@ overtake. A broker that is away is waited for without limit.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import groupby
@@ -97,14 +97,26 @@ class Publisher:
 
 
 class Relay:
-    """One of possibly several, all connected; the holder of the lease sends, the others stand by."""
+    """One of possibly several, all connected; the holder of the lease sends, the others stand by.
 
-    def __init__(self, outbox: Outbox, lease: Lease, reader: EventReader, doorbell: Doorbell, amqp_url: str) -> None:
+    `check_keys` raises unless this process has the keys of this database: with others it would park every customer.
+    """
+
+    def __init__(
+        self,
+        outbox: Outbox,
+        lease: Lease,
+        reader: EventReader,
+        doorbell: Doorbell,
+        amqp_url: str,
+        check_keys: Callable[[], Awaitable[None]],
+    ) -> None:
         self._outbox = outbox
         self._lease = lease
         self._reader = reader
         self._doorbell = doorbell
         self._amqp_url = amqp_url
+        self._check_keys = check_keys
         self._connection: AbstractConnection | None = None
         self._patience = Patience("relay")
         self._release_at = 0.0
@@ -118,7 +130,8 @@ class Relay:
         await self._patience.persist(self._relay)
 
     async def _relay(self) -> None:
-        """Raises whatever interrupts it. Only who has a connection to the broker seeks the lease."""
+        """Raises whatever interrupts it. Only who has the keys and a connection to the broker seeks the lease."""
+        await self._check_keys()
         async with messaging.connected(self._amqp_url, "relay") as self._connection:
             publisher = await Publisher.open(self._connection)
             async with self._lease.sought():
@@ -174,6 +187,7 @@ class Relay:
             try:
                 readable.append(self._reader.read(row))
             except UnreadableEvent as error:
+                await self._check_keys()
                 parked.add(row.customer)
                 await self._outbox.park(row.customer, row.position, str(error))
                 log.error("customer parked", customer_id=str(row.customer), position=row.position, reason=str(error))
