@@ -4,7 +4,6 @@ import os
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
 
 import msgspec
 from customerflow_shared import service
@@ -40,15 +39,8 @@ class ProjectorSettings(Listen, frozen=True, kw_only=True):
     port: Port = 8083
 
 
-def _name_pipeline(span: Any, *_: object) -> None:
-    """The instrumentation names a pipeline by all of its commands: as many names as there are sizes of a batch."""
-    if span.is_recording() and " " in span.name:
-        span.update_name("PIPELINE")
-        span.set_attribute("db.statement", "")
-
-
 def projector(config: ProjectorSettings) -> tuple[Litestar, service.Health]:
-    RedisInstrumentor().instrument(request_hook=_name_pipeline)
+    RedisInstrumentor().instrument()
     redis = read_model.connect(config.redis_url)
     http = event_feed.connect(config.feed_url, config.feed_token)
     model, feed = ReadModel(redis), Feed(http)

@@ -6,11 +6,15 @@ from typing import cast
 from uuid import UUID
 
 import msgspec
-from customerflow_shared import views
+from customerflow_shared import telemetry, views
+from opentelemetry import trace
+from opentelemetry.instrumentation.utils import suppress_instrumentation
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.backoff import ExponentialBackoff
 from redis.exceptions import NoScriptError
 from redis.retry import Retry
+
+tracer = trace.get_tracer("customerflow.projector")
 
 SCAN_PAGE = 500
 LONG_AGO = datetime.fromtimestamp(0, UTC)
@@ -140,7 +144,10 @@ class ReadModel:
                     str(write.expected),
                     write.stored,
                 )
-            return [answer == -1 for answer in await pipeline.execute()]
+            # the instrumentation would name the span by all of its commands, a name for each size of a batch
+            with telemetry.span(tracer, "store views"), suppress_instrumentation():
+                answers = await pipeline.execute()
+            return [answer == -1 for answer in answers]
 
     async def parked_among(self, generation: str, customers: Sequence[UUID]) -> Mapping[UUID, Parked]:
         if not customers:
