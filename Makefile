@@ -47,7 +47,7 @@ test-compose: $(READY)  ## Run the end-to-end tests on Docker Compose, once as i
 	@PYTHON=$(PY) deploy/compose-e2e
 
 .PHONY: unit
-unit: $(READY)  ## Run the tests that need no server: seconds
+unit: $(READY)  ## Run the tests that need no server: well under a minute
 	@$(PY) -m pytest -m "not servers" shared services
 
 .PHONY: chaos
