@@ -26,9 +26,11 @@ class Counted:
     def __init__(self, redis: Redis) -> None:
         self.redis = redis
         self.mgets = 0
+        self.delay = 0.0
 
     async def mget(self, *keys: str) -> Any:
         self.mgets += 1
+        await asyncio.sleep(self.delay)
         return await self.redis.mget(*keys)
 
     def __getattr__(self, name: str) -> Any:
@@ -69,6 +71,22 @@ async def test_more_than_the_largest_fetch_are_a_few_commands(redis: Redis) -> N
     counting.mgets = 0
     assert await asyncio.gather(*map(it.read, many)) == [found(one) for one in many]
     assert counting.mgets == 3
+
+
+async def test_what_is_asked_for_while_redis_is_busy_goes_with_the_next_command(redis: Redis) -> None:
+    """However many turns ask: no read waits for a connection, and none is lost."""
+    many = [UUID(int=number) for number in range(400)]
+    await publish(redis, *map(customer, many))
+    it, counting = counted(redis)
+    await it.read(many[0])  # learns the generation
+    counting.mgets, counting.delay = 0, 0.05
+
+    async def in_a_turn_of_its_own(number: int) -> Found | None:
+        await asyncio.sleep(number * 0.0005)
+        return await it.read(many[number])
+
+    assert await asyncio.gather(*map(in_a_turn_of_its_own, range(400))) == [found(one) for one in many]
+    assert counting.mgets <= 40
 
 
 async def test_a_switch_of_the_generation_is_seen_at_once(redis: Redis) -> None:

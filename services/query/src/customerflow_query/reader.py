@@ -4,6 +4,7 @@ command.
 
 import asyncio
 from collections.abc import Iterable, Sequence
+from itertools import islice
 from typing import NamedTuple, cast
 from uuid import UUID
 
@@ -14,6 +15,7 @@ from redis.exceptions import RedisError
 from redis.retry import Retry
 
 LARGEST_FETCH = 256
+FETCHES = 4  # at a time; fewer than connections, so that none has to wait for one
 
 
 class Found(NamedTuple):
@@ -67,11 +69,16 @@ class Reader:
             raise Rebuilding("no generation is live")
 
     def _fetch_waiting(self) -> None:
-        waiting, self._waiting = list(self._waiting.items()), {}
-        for start in range(0, len(waiting), LARGEST_FETCH):
-            task = asyncio.create_task(self._fetch(dict(waiting[start : start + LARGEST_FETCH])))
+        """Fetch what is waiting; while enough fetches are under way, it waits and goes with the next one."""
+        while self._waiting and len(self._fetches) < FETCHES:
+            wanted = {one: self._waiting.pop(one) for one in [*islice(self._waiting, LARGEST_FETCH)]}
+            task = asyncio.create_task(self._fetch(wanted))
             self._fetches.add(task)
-            task.add_done_callback(self._fetches.discard)
+            task.add_done_callback(self._fetched)
+
+    def _fetched(self, task: asyncio.Task[None]) -> None:
+        self._fetches.discard(task)
+        self._fetch_waiting()
 
     async def _fetch(self, wanted: dict[UUID, asyncio.Future[Found | None]]) -> None:
         try:
