@@ -1,4 +1,4 @@
-"""Waiting for a server that is away, for as long as it takes and without filling the log."""
+"""Waiting: for a server that is away, without filling the log; for a task that is to end, without giving in."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -46,3 +46,13 @@ class Patience:
     def rewarded(self) -> None:
         """It works again."""
         self._pause, self._last = FIRST_PAUSE, ""
+
+
+async def end(task: asyncio.Task[None], *, every: float) -> None:
+    """Cancel the task until it is done, again after so many seconds each.
+
+    Once is not enough: libraries that use asyncio.wait_for may swallow a cancellation (Python 3.11).
+    """
+    while not task.done():
+        task.cancel()
+        await asyncio.wait([task], timeout=every)

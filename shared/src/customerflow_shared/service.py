@@ -24,7 +24,7 @@ from litestar.types import ASGIApp, ControllerRouterHandler, Message, Receive, S
 from opentelemetry.instrumentation.asgi import OpenTelemetryMiddleware
 from opentelemetry.util.http import ExcludeList
 
-from customerflow_shared import problems, telemetry
+from customerflow_shared import patience, problems, telemetry
 from customerflow_shared.settings import Listen
 
 log = structlog.get_logger()
@@ -130,7 +130,7 @@ def create(
     return app
 
 
-@get("/docs/assets/{name:str}", include_in_schema=False, cache_control=None, sync_to_thread=True)
+@get("/docs/assets/{name:str}", include_in_schema=False, sync_to_thread=True)
 def docs_asset(name: FromPath[str]) -> Response[bytes]:
     """Swagger UI's own files, so that the documentation works without the internet."""
     if name not in _ASSETS:
@@ -257,9 +257,6 @@ async def background(name: str, work: Callable[[], Awaitable[None]]) -> AsyncIte
     try:
         yield
     finally:
-        # libraries that use asyncio.wait_for may swallow a cancellation (Python 3.11): insist
-        while not task.done():
-            task.cancel()
-            await asyncio.wait([task], timeout=1)
+        await patience.end(task, every=1)
     if ended:
         raise BackgroundFailed(name)

@@ -184,7 +184,7 @@ def _with_own_secrets(fingerprints: Fingerprints) -> Policy:
 def _guarding_secrets(fingerprints: Fingerprints) -> Guard:
     """What cannot be read for want of the right key would be told as if nobody could read it."""
 
-    async def guard(_: ASGIConnection, __: BaseRouteHandler) -> None:  # type: ignore[type-arg]
+    async def guard(_: ASGIConnection, __: BaseRouteHandler) -> None:  # type: ignore[type-arg]  # any connection
         await fingerprints.check()
 
     return guard

@@ -30,7 +30,7 @@ def with_token(token: str) -> Guard:
     """A guard: the service's own credentials, as a bearer token."""
     expected = f"Bearer {token}".encode()
 
-    def guard(connection: ASGIConnection, _: BaseRouteHandler) -> None:  # type: ignore[type-arg]
+    def guard(connection: ASGIConnection, _: BaseRouteHandler) -> None:  # type: ignore[type-arg]  # any connection
         given = connection.headers.get("authorization", "").encode("utf-8", "replace")
         if not hmac.compare_digest(given, expected):
             raise Problem("unauthorized", "Send the feed's token.", headers={"WWW-Authenticate": "Bearer"})

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager, suppress
 
 import msgspec
 import structlog
-from customerflow_shared import views
+from customerflow_shared import patience, views
 from redis.exceptions import RedisError
 
 from customerflow_projector.apply import Applier
@@ -141,10 +141,7 @@ async def _locked(model: ReadModel) -> AsyncIterator[str]:
     try:
         yield holder
     finally:
-        # redis-py uses asyncio.wait_for, which may swallow a cancellation (Python 3.11): insist
-        while not keeper.done():
-            keeper.cancel()
-            await asyncio.wait([keeper], timeout=0.1)
+        await patience.end(keeper, every=0.1)
         await model.release(LOCK, holder)
 
 
