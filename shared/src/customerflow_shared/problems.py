@@ -56,9 +56,10 @@ KINDS: Mapping[str, Kind] = {
 
 
 class Fault(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What is wrong with one field; `pointer` is a JSON pointer into the body (`#/email`)."""
+    """What is wrong with one value: `pointer` is a JSON pointer into the body (`#/email`), `parameter` one of the path."""
 
-    pointer: str
+    pointer: str | None = None
+    parameter: str | None = None
     code: str
     detail: str
     kind: str | None = None

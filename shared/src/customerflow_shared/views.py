@@ -3,7 +3,7 @@
     cf:live                        the generation that answers queries; absent = nothing to answer from
     cf:building                    the generation being built beside it, if any
     cf:vouched                     run id of the Redis process whose contents the projector has vouched for
-    cf:<generation>:customer:<id>  one customer: the version in decimal, a line feed, the document as it is served
+    cf:<generation>:customer:<id>  one customer: the version in decimal (and " erased"), a line feed, the document
     cf:<generation>:checkpoint     position up to which every event is known to be applied
     cf:<generation>:parked         hash: customer id -> why its events cannot be applied (no payload)
 
@@ -12,33 +12,82 @@ A generation is named `<schema>-<random>`; another `SCHEMA` than the live one's 
 
 import re
 import secrets
-from datetime import UTC, datetime
-from typing import Literal
+from datetime import UTC, date, datetime
+from typing import Literal, NamedTuple, TypeAlias
 from uuid import UUID
 
 import msgspec
 
-from customerflow_shared.events import CustomerType
+from customerflow_shared.values import (
+    Address,
+    Attribute,
+    Consent,
+    CustomerType,
+    DefaultRole,
+    ExternalId,
+    Issue,
+    TaxId,
+)
 
-SCHEMA = "1"
+SCHEMA = "2"
 LIVE = "cf:live"
 BUILDING = "cf:building"
 VOUCHED = "cf:vouched"
 
-CustomerStatus = Literal["active", "archived"]
+
+class Erasure(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+    """An erasure that is pending."""
+
+    due_at: str
+    request_ref: str | None = None
 
 
-class CustomerView(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """A customer as the query service shows it; times as `timestamp` gives them."""
+class CustomerView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+    """A customer as the query service shows it; what it does not have is left out. Times as `timestamp` gives them."""
 
     id: UUID
     version: int
     type: CustomerType
     name: str
-    email: str | None
-    status: CustomerStatus
+    status: Literal["active", "suspended", "archived"]
+    suspended_until: str | None = None
+    given_name: str | None = None
+    family_name: str | None = None
+    social_name: str | None = None
+    legal_name: str | None = None
+    trade_name: str | None = None
+    birth_date: date | None = None
+    email: str | None = None
+    email_verified_at: str | None = None
+    phone: str | None = None
+    phone_extension: str | None = None
+    phone_verified_at: str | None = None
+    locale: str | None = None
+    timezone: str | None = None
+    lifecycle_stage: str | None = None
+    tax_ids: tuple[TaxId, ...] = ()
+    addresses: tuple[Address, ...] = ()
+    default_addresses: dict[DefaultRole, UUID] = {}
+    consents: tuple[Consent, ...] = ()
+    tags: tuple[str, ...] = ()
+    external_ids: tuple[ExternalId, ...] = ()
+    attributes: dict[str, Attribute] = {}
+    data_quality: tuple[Issue, ...] = ()
+    erasure: Erasure | None = None
     created_at: str
     updated_at: str
+
+
+class ErasedView(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """What is left of an erased customer: that there was one."""
+
+    id: UUID
+    version: int
+    status: Literal["erased"] = "erased"
+    erased_at: str
+
+
+View: TypeAlias = CustomerView | ErasedView
 
 
 def timestamp(moment: datetime) -> str:
@@ -70,20 +119,30 @@ def parked_key(generation: str) -> str:
     return f"cf:{generation}:parked"
 
 
+class Stored(NamedTuple):
+    version: int
+    erased: bool
+    document: bytes
+
+
+_ERASED = b" erased"
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(CustomerView)
+_erased_decoder = msgspec.json.Decoder(ErasedView)
 
 
-def pack(view: CustomerView) -> bytes:
-    """The stored form: the version first, so that it can be compared and shown without parsing the document."""
-    return b"%d\n%b" % (view.version, _encoder.encode(view))
+def pack(view: View) -> bytes:
+    """The stored form: version and kind first, so that they can be told without parsing the document."""
+    return b"%d%b\n%b" % (view.version, _ERASED if isinstance(view, ErasedView) else b"", _encoder.encode(view))
 
 
-def split(stored: bytes) -> tuple[int, bytes]:
-    """The version and the document's bytes of a stored form."""
-    version, _, document = stored.partition(b"\n")
-    return int(version), document
+def split(stored: bytes) -> Stored:
+    """Raises ValueError for what `pack` has not written."""
+    head, _, document = stored.partition(b"\n")
+    version = head.removesuffix(_ERASED)
+    return Stored(int(version), len(version) < len(head), document)
 
 
-def unpack(stored: bytes) -> CustomerView:
-    return _decoder.decode(split(stored)[1])
+def unpack(stored: bytes) -> View:
+    _, erased, document = split(stored)
+    return _erased_decoder.decode(document) if erased else _decoder.decode(document)
