@@ -1,25 +1,26 @@
 """The small words: ids, shards, stored documents, times."""
 
 import time
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, timedelta, timezone
 from uuid import UUID
 
 import pytest
 from customerflow_shared import views
 from customerflow_shared.ids import uuid7
 from customerflow_shared.messaging import SHARDS, shard_of, shard_queue
-from customerflow_shared.views import CustomerView
+from customerflow_shared.values import Address, Consent, ExternalId, Issue, TaxId
+from customerflow_shared.views import CustomerView, ErasedView, Erasure
 
 VIEW = CustomerView(
     id=UUID(int=1),
     version=7,
     type="person",
     name="Ana\nSouza",
-    email=None,
     status="active",
     created_at="2026-11-22T15:04:05.123Z",
     updated_at="2026-11-22T15:04:05.123Z",
 )
+ERASED = ErasedView(id=UUID(int=1), version=8, erased_at="2026-11-22T15:04:05.123Z")
 
 
 def test_ids_are_version_7_and_grow_with_time() -> None:
@@ -48,11 +49,66 @@ def test_a_stored_document_starts_with_its_version() -> None:
     stored = views.pack(VIEW)
     assert stored == (
         b'7\n{"id":"00000000-0000-0000-0000-000000000001","version":7,"type":"person","name":"Ana\\nSouza",'
-        b'"email":null,"status":"active","createdAt":"2026-11-22T15:04:05.123Z",'
-        b'"updatedAt":"2026-11-22T15:04:05.123Z"}'
+        b'"status":"active","createdAt":"2026-11-22T15:04:05.123Z","updatedAt":"2026-11-22T15:04:05.123Z"}'
     )
-    assert views.split(stored) == (7, stored[2:])
+    assert views.split(stored) == (7, False, stored[2:])
     assert views.unpack(stored) == VIEW
+
+
+def test_what_is_left_of_an_erased_customer_is_told_apart_without_reading_it() -> None:
+    stored = views.pack(ERASED)
+    assert stored == (
+        b'8 erased\n{"id":"00000000-0000-0000-0000-000000000001","version":8,"status":"erased",'
+        b'"erasedAt":"2026-11-22T15:04:05.123Z"}'
+    )
+    assert views.split(stored) == (8, True, stored[9:])
+    assert views.unpack(stored) == ERASED
+
+
+def test_a_document_with_everything_comes_back_as_it_was() -> None:
+    moment = datetime(2026, 11, 22, 15, 4, 5, 123_000, tzinfo=UTC)
+    view = CustomerView(
+        id=UUID(int=1),
+        version=7,
+        type="company",
+        name="Ana Doces",
+        status="suspended",
+        suspended_until="2027-11-22T15:04:05.123Z",
+        given_name="Ana",
+        family_name="Souza",
+        social_name="Aninha",
+        legal_name="Ana Maria Souza",
+        trade_name="Ana Doces",
+        birth_date=date(1990, 2, 28),
+        email="ana@example.com",
+        email_verified_at="2026-11-22T15:04:05.123Z",
+        phone="+5511999998888",
+        phone_extension="12",
+        phone_verified_at="2026-11-22T15:04:05.123Z",
+        locale="pt-BR",
+        timezone="America/Sao_Paulo",
+        lifecycle_stage="lead",
+        tax_ids=(TaxId(id=UUID(int=2), type="br_cpf", value="39053344705"),),
+        addresses=(Address(id=UUID(int=3), country="BR", line1="Av. Paulista", roles=("billing",)),),
+        default_addresses={"billing": UUID(int=3)},
+        consents=(
+            Consent(purpose="newsletter", channel="email", state="granted", captured_at=moment, source="checkout"),
+        ),
+        tags=("vip",),
+        external_ids=(ExternalId(source="erp", value="10442"),),
+        attributes={"shoe": 38, "vegan": True},
+        data_quality=(Issue(path="name", code="name-unusual"),),
+        erasure=Erasure(due_at="2026-12-22T15:04:05.123Z", request_ref="LGPD-7"),
+        created_at="2026-11-22T15:04:05.123Z",
+        updated_at="2026-11-22T15:04:05.123Z",
+    )
+    assert views.unpack(views.pack(view)) == view
+
+
+@pytest.mark.parametrize("stored", [b"", b"{}", b"x\n{}", b" erased\n{}", b"7 gone\n{}", b"7erased\n{}", b"\n7"])
+def test_what_is_no_stored_document_is_refused(stored: bytes) -> None:
+    with pytest.raises(ValueError, match="invalid literal"):
+        views.split(stored)
 
 
 def test_times_are_shown_in_utc_to_the_millisecond() -> None:
