@@ -1,131 +1,169 @@
-"""Every business rule of a customer, pure: `decide` and `evolve`, and what must be unique across customers.
+"""What follows from a command: the table of who may do what. Every rule itself stands in the module of its topic."""
 
-CustomerError
-+-- CustomerNotFound
-+-- CustomerIsArchived
-"""
+from collections.abc import Sequence
+from datetime import datetime
+from typing import assert_never
+from uuid import UUID
 
-import unicodedata
-from typing import Literal, NamedTuple, TypeAlias, assert_never
+from customerflow_shared.events import CustomerEmailVerificationFailed, CustomerEvent
 
-import msgspec
-from customerflow_shared.events import (
-    CustomerArchived,
-    CustomerEmailChanged,
-    CustomerEvent,
-    CustomerRegistered,
-    CustomerRenamed,
-    CustomerRestored,
-    CustomerType,
+from customerflow_command.customer import (
+    addresses,
+    consents,
+    contact,
+    erasure,
+    labels,
+    lifecycle,
+    profile,
+    registration,
+    tax_ids,
 )
+from customerflow_command.customer.commands import (
+    AddAddress,
+    AddTaxId,
+    ArchiveCustomer,
+    CancelErasure,
+    ChangeAddress,
+    ChangeCustomer,
+    Command,
+    ConfirmEmail,
+    DoWhatIsDue,
+    LinkExternalId,
+    ReactivateCustomer,
+    ReapplyErasure,
+    RecordConsent,
+    RegisterCustomer,
+    RemoveAddress,
+    RemoveTaxId,
+    RequestEmailVerification,
+    RequestErasure,
+    RestoreCustomer,
+    SetDefaultAddress,
+    SuspendCustomer,
+    TagCustomer,
+    UnlinkExternalId,
+    UntagCustomer,
+    UpsertCustomer,
+    VerifyEmail,
+    VerifyPhone,
+)
+from customerflow_command.customer.errors import (
+    CustomerIsArchived,
+    CustomerIsErased,
+    CustomerNotFound,
+    ErasureIsPending,
+)
+from customerflow_command.customer.state import Customer
 
 
-class RegisterCustomer(msgspec.Struct, frozen=True, kw_only=True):
-    customer_type: CustomerType
-    name: str
-    email: str | None = None
-
-
-class ChangeCustomer(msgspec.Struct, frozen=True, kw_only=True):
-    """What is not mentioned stays; an `email` of None removes the address."""
-
-    name: str | msgspec.UnsetType = msgspec.UNSET
-    email: str | msgspec.UnsetType | None = msgspec.UNSET
-
-
-class ArchiveCustomer(msgspec.Struct, frozen=True):
-    pass
-
-
-class RestoreCustomer(msgspec.Struct, frozen=True):
-    pass
-
-
-Command: TypeAlias = RegisterCustomer | ChangeCustomer | ArchiveCustomer | RestoreCustomer
-
-
-class Customer(msgspec.Struct, frozen=True, kw_only=True):
-    """As much of a customer as the rules read."""
-
-    status: Literal["active", "archived"]
-    name: str
-    email: str | None
-
-
-class Claim(NamedTuple):
-    """A value that only one customer may hold, in the form in which two spellings of it are equal."""
-
-    kind: str
-    normal_form: str
-
-
-class CustomerError(Exception):
-    """A rule forbids the command."""
-
-    def __init__(self) -> None:
-        super().__init__(self.__doc__)
-
-
-class CustomerNotFound(CustomerError):
-    """No customer has this id."""
-
-
-class CustomerIsArchived(CustomerError):
-    """An archived customer takes no changes until it is restored."""
-
-
-def decide(customer: Customer | None, command: Command) -> list[CustomerEvent]:
-    """The events that the command amounts to; none if it changes nothing."""
+def decide(customer: Customer | None, command: Command, now: datetime) -> list[CustomerEvent]:
+    """The events that the command amounts to; none if it changes nothing. Raises CustomerError."""
     match command:
         case RegisterCustomer():
-            return [CustomerRegistered(customer_type=command.customer_type, name=command.name, email=command.email)]
+            return registration.register(command)
+        case UpsertCustomer():
+            if customer is None:
+                return registration.register_by_external_id(command)
+            return profile.change(changeable(customer), command.change)
         case ChangeCustomer():
-            return change(existing(customer), command)
+            return profile.change(changeable(customer), command)
+        case VerifyEmail():
+            return contact.verify_email(changeable(customer), command)
+        case VerifyPhone():
+            return contact.verify_phone(changeable(customer), command)
+        case RequestEmailVerification():
+            return contact.request_email_verification(changeable(customer), command)
+        case ConfirmEmail():
+            return contact.confirm_email(changeable(customer), command, now)
+        case AddTaxId():
+            return tax_ids.add(changeable(customer), command)
+        case RemoveTaxId():
+            return tax_ids.remove(changeable(customer), command)
+        case AddAddress():
+            return addresses.add(changeable(customer), command)
+        case ChangeAddress():
+            return addresses.change(changeable(customer), command)
+        case RemoveAddress():
+            return addresses.remove(changeable(customer), command)
+        case SetDefaultAddress():
+            return addresses.set_default(changeable(customer), command)
+        case TagCustomer():
+            return labels.tag(changeable(customer), command)
+        case UntagCustomer():
+            return labels.untag(changeable(customer), command)
+        case LinkExternalId():
+            return labels.link(changeable(customer), command)
+        case UnlinkExternalId():
+            return labels.unlink(changeable(customer), command)
+        case RecordConsent():
+            # whoever withdraws a consent need not wait for what becomes of an erasure
+            withdrawn = command.consent.state == "withdrawn"
+            return consents.record(unarchived(existing(customer)) if withdrawn else changeable(customer), command)
+        case SuspendCustomer():
+            return lifecycle.suspend(changeable(customer), command)
+        case ReactivateCustomer():
+            return lifecycle.reactivate(changeable(customer), command)
         case ArchiveCustomer():
-            return [] if existing(customer).status == "archived" else [CustomerArchived()]
+            return lifecycle.archive(settled(customer), command)
         case RestoreCustomer():
-            return [] if existing(customer).status == "active" else [CustomerRestored()]
+            return lifecycle.restore(settled(customer), command)
+        case RequestErasure():
+            return erasure.request(existing(customer), command, now)
+        case CancelErasure():
+            return erasure.cancel(existing(customer), command)
+        case DoWhatIsDue():
+            return lifecycle.do_what_is_due(registered(customer), now)
+        case ReapplyErasure():
+            return erasure.reapply(registered(customer), now)
         case _:
             assert_never(command)
 
 
-def change(customer: Customer, command: ChangeCustomer) -> list[CustomerEvent]:
-    if customer.status == "archived":
-        raise CustomerIsArchived
-    events: list[CustomerEvent] = []
-    if command.name is not msgspec.UNSET and command.name != customer.name:
-        events.append(CustomerRenamed(name=command.name, previous_name=customer.name))
-    if command.email is not msgspec.UNSET and command.email != customer.email:
-        events.append(CustomerEmailChanged(email=command.email, previous_email=customer.email))
-    return events
-
-
-def existing(customer: Customer | None) -> Customer:
+def registered(customer: Customer | None) -> Customer:
     if customer is None:
         raise CustomerNotFound
     return customer
 
 
-def evolve(customer: Customer | None, event: CustomerEvent) -> Customer:
-    """Never refuses: what has happened has happened."""
-    match event:
-        case CustomerRegistered():
-            return Customer(status="active", name=event.name, email=event.email)
-        case CustomerRenamed():
-            return msgspec.structs.replace(existing(customer), name=event.name)
-        case CustomerEmailChanged():
-            return msgspec.structs.replace(existing(customer), email=event.email)
-        case CustomerArchived():
-            return msgspec.structs.replace(existing(customer), status="archived")
-        case CustomerRestored():
-            return msgspec.structs.replace(existing(customer), status="active")
+def existing(customer: Customer | None) -> Customer:
+    known = registered(customer)
+    if known.erased_at is not None:
+        raise CustomerIsErased(known.erased_at)
+    return known
+
+
+def settled(customer: Customer | None) -> Customer:
+    known = existing(customer)
+    if known.erasure_due_at is not None:
+        raise ErasureIsPending(known.erasure_due_at)
+    return known
+
+
+def unarchived(customer: Customer) -> Customer:
+    if customer.archived:
+        raise CustomerIsArchived
+    return customer
+
+
+def changeable(customer: Customer | None) -> Customer:
+    return unarchived(settled(customer))
+
+
+def resource(command: Command, after: Customer) -> UUID | None:
+    """The id that the answer names, of what the command has added or found there already."""
+    match command:
+        case AddTaxId():
+            held = tax_ids.find(after, command.tax_id)
+            return None if held is None else held.id
+        case AddAddress():
+            return command.address.id
+        case RequestEmailVerification():
+            return None if after.verification is None else after.verification.id
         case _:
-            assert_never(event)
+            return None
 
 
-def claims(customer: Customer | None) -> frozenset[Claim]:
-    """What the customer holds alone. An archived customer keeps it, so that restoring cannot conflict."""
-    if customer is None or customer.email is None:
-        return frozenset()
-    local, _, domain = customer.email.rpartition("@")
-    return frozenset({Claim("email", f"{unicodedata.normalize('NFC', local.casefold())}@{domain.lower()}")})
+def refusal(events: Sequence[CustomerEvent]) -> str | None:
+    """The problem that is to be told although there is something to record."""
+    failed = any(isinstance(event, CustomerEmailVerificationFailed) for event in events)
+    return "verification-code-wrong" if failed else None

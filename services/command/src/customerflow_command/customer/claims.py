@@ -1,0 +1,62 @@
+"""What only one customer may hold, in the form in which two spellings of it are equal."""
+
+import unicodedata
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from customerflow_shared.values import ExternalId, Phone, TaxId
+from msgspec import Struct
+
+from customerflow_command.customer.state import OTHER_TAX_ID, Customer
+
+
+class Claim(NamedTuple):
+    kind: str
+    normal_form: str
+
+
+class Uniqueness(Struct, frozen=True, kw_only=True):
+    """What must be unique besides external ids, which always are. Families share a phone."""
+
+    email: bool = True
+    tax_id: bool = True
+    phone: bool = False
+
+
+def claims(customer: Customer | None, unique: Uniqueness) -> frozenset[Claim]:
+    """An archived customer keeps what it holds, so that restoring cannot conflict; an erased one has nothing left."""
+    return frozenset() if customer is None else frozenset(_held(customer, unique))
+
+
+def _held(customer: Customer, unique: Uniqueness) -> Iterator[Claim]:
+    yield from map(external_id_claim, customer.external_ids)
+    if unique.email and customer.email is not None:
+        yield Claim("email", email_key(customer.email))
+    if unique.phone and customer.phone is not None:
+        yield Claim("phone", _phone_key(customer.phone))
+    if unique.tax_id:
+        yield from (_tax_id_claim(tax_id) for tax_id in customer.tax_ids if tax_id.type != OTHER_TAX_ID)
+
+
+def external_id_claim(external_id: ExternalId) -> Claim:
+    return Claim(f"external-id:{external_id.source}", external_id.value)
+
+
+def _tax_id_claim(tax_id: TaxId) -> Claim:
+    return Claim(f"tax-id:{tax_id.type}", tax_id.value)
+
+
+def _phone_key(phone: Phone) -> str:
+    return phone.number if phone.extension is None else f"{phone.number};ext={phone.extension}"
+
+
+def email_key(email: str) -> str:
+    """Case makes no difference, accents and dots do; a domain is the same in Unicode and in its ASCII form."""
+    local, _, domain = email.rpartition("@")
+    labels = unicodedata.normalize("NFC", domain.lower()).split(".")
+    return f"{unicodedata.normalize('NFC', local.casefold())}@{'.'.join(map(_ascii_label, labels))}"
+
+
+def _ascii_label(label: str) -> str:
+    """Not Python's `idna` codec: that one follows the standard of 2003, to which two domains of today are one."""
+    return label if label.isascii() else f"xn--{label.encode('punycode').decode()}"

@@ -1,0 +1,59 @@
+"""Whether e-mail address and phone number reach the customer."""
+
+import hmac
+from datetime import datetime
+
+from customerflow_shared.events import (
+    CustomerEmailVerificationFailed,
+    CustomerEmailVerificationRequested,
+    CustomerEmailVerified,
+    CustomerEvent,
+    CustomerPhoneVerified,
+)
+
+from customerflow_command.customer.claims import email_key
+from customerflow_command.customer.commands import ConfirmEmail, RequestEmailVerification, VerifyEmail, VerifyPhone
+from customerflow_command.customer.errors import ContactChanged, NoPendingVerification
+from customerflow_command.customer.state import MAX_FAILURES, Customer, Verification, code_hash
+
+
+def verify_email(customer: Customer, command: VerifyEmail) -> list[CustomerEvent]:
+    if customer.email is None or email_key(command.email) != email_key(customer.email):
+        raise ContactChanged
+    if customer.email_verified:
+        return []
+    return [CustomerEmailVerified(method=command.method, verified_at=command.verified_at)]
+
+
+def verify_phone(customer: Customer, command: VerifyPhone) -> list[CustomerEvent]:
+    if command.phone != customer.phone:
+        raise ContactChanged
+    if customer.phone_verified:
+        return []
+    return [CustomerPhoneVerified(method=command.method, verified_at=command.verified_at)]
+
+
+def request_email_verification(customer: Customer, command: RequestEmailVerification) -> list[CustomerEvent]:
+    if customer.email is None:
+        raise ContactChanged
+    if customer.email_verified:
+        return []
+    return [
+        CustomerEmailVerificationRequested(
+            verification_id=command.verification_id, expires_at=command.expires_at, code_hash=command.code_hash
+        )
+    ]
+
+
+def confirm_email(customer: Customer, command: ConfirmEmail, now: datetime) -> list[CustomerEvent]:
+    """A wrong code is a fact too: it is counted, so that nobody can try them all."""
+    verification = live(customer.verification, now)
+    if not hmac.compare_digest(code_hash(verification.id, command.code), verification.code_hash):
+        return [CustomerEmailVerificationFailed(verification_id=verification.id)]
+    return [CustomerEmailVerified(method="code", verified_at=now)]
+
+
+def live(verification: Verification | None, now: datetime) -> Verification:
+    if verification is None or now >= verification.expires_at or verification.failures >= MAX_FAILURES:
+        raise NoPendingVerification
+    return verification

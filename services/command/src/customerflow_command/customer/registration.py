@@ -1,0 +1,82 @@
+"""How a customer comes to be."""
+
+from typing import TypeVar
+
+from customerflow_shared.events import CustomerEvent, CustomerRegistered
+from msgspec import UNSET, UnsetType
+
+from customerflow_command.customer.commands import RegisterCustomer, UpsertCustomer
+from customerflow_command.customer.errors import RegistrationIncomplete
+from customerflow_command.customer.limits import (
+    MAX_ADDRESSES,
+    MAX_ATTRIBUTES,
+    MAX_EXTERNAL_IDS,
+    MAX_TAGS,
+    MAX_TAX_IDS,
+    require_at_most,
+)
+from customerflow_command.customer.tax_ids import require_one_of_each_type
+
+T = TypeVar("T")
+
+
+def register(command: RegisterCustomer) -> list[CustomerEvent]:
+    require_at_most(MAX_TAX_IDS, command.tax_ids)
+    require_at_most(MAX_ADDRESSES, command.addresses)
+    require_at_most(MAX_TAGS, command.tags)
+    require_at_most(MAX_EXTERNAL_IDS, command.external_ids)
+    require_at_most(MAX_ATTRIBUTES, command.attributes)
+    require_one_of_each_type(command.tax_ids)
+    profile, personal = command.profile, command.personal
+    return [
+        CustomerRegistered(
+            customer_type=command.customer_type,
+            locale=given(profile.locale),
+            timezone=given(profile.timezone),
+            lifecycle_stage=given(profile.lifecycle_stage),
+            countries=tuple(dict.fromkeys(address.country for address in command.addresses)),
+            tags=command.tags,
+            external_ids=tuple(one for one in command.external_ids if not one.personal),
+            issues=command.issues,
+            name=command.name,
+            given_name=given(personal.given_name),
+            family_name=given(personal.family_name),
+            social_name=given(personal.social_name),
+            legal_name=given(personal.legal_name),
+            trade_name=given(personal.trade_name),
+            birth_date=given(personal.birth_date),
+            email=command.email,
+            phone=command.phone,
+            tax_ids=command.tax_ids,
+            addresses=command.addresses,
+            consents=command.consents,
+            attributes=command.attributes,
+            personal_external_ids=tuple(one for one in command.external_ids if one.personal),
+        )
+    ]
+
+
+def register_by_external_id(command: UpsertCustomer) -> list[CustomerEvent]:
+    """Where nobody has the external id, what else was a change must suffice for a registration."""
+    change = command.change
+    customer_type, name = change.profile.type, change.personal.name
+    if customer_type is UNSET or name is UNSET:
+        missing = [path for path, value in (("type", customer_type), ("name", name)) if value is UNSET]
+        raise RegistrationIncomplete(missing)
+    return register(
+        RegisterCustomer(
+            customer_type=customer_type,
+            name=name,
+            profile=change.profile,
+            personal=change.personal,
+            email=given(change.email),
+            phone=given(change.phone),
+            external_ids=(command.external_id,),
+            attributes={key: value for key, value in (change.attributes or {}).items() if value is not None},
+            issues=change.issues,
+        )
+    )
+
+
+def given(value: T | UnsetType) -> T | None:
+    return None if value is UNSET else value
