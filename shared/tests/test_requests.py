@@ -10,7 +10,7 @@ def code_of(caught: pytest.ExceptionInfo[Problem]) -> str:
 
 
 def test_an_id_may_be_written_in_capitals() -> None:
-    assert requests.customer_id(ID) == requests.customer_id(ID.upper())
+    assert requests.identifier(ID) == requests.identifier(ID.upper())
 
 
 @pytest.mark.parametrize(
@@ -18,7 +18,7 @@ def test_an_id_may_be_written_in_capitals() -> None:
 )
 def test_other_forms_of_an_id_are_refused(text: str) -> None:
     with pytest.raises(Problem) as caught:
-        requests.customer_id(text)
+        requests.identifier(text)
     assert code_of(caught) == "invalid-id"
 
 

@@ -1,13 +1,48 @@
-"""Documentation of what handlers read by themselves: bodies that they parse more strictly than a framework would, and
-headers.
+"""Documentation of what handlers do by themselves: bodies that they parse more strictly than a framework would,
+headers, and answers of several kinds.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
-from litestar.openapi.spec import OpenAPIMediaType, Operation, Parameter, RequestBody, Schema
+from litestar.openapi.spec import (
+    OpenAPIHeader,
+    OpenAPIMediaType,
+    OpenAPIResponse,
+    Operation,
+    Parameter,
+    RequestBody,
+    Schema,
+)
 from litestar.openapi.spec.enums import OpenAPIType
+
+JSON = "application/json"
+
+
+class Body(NamedTuple):
+    """What a request carries; `example` is one that is accepted."""
+
+    struct: type[msgspec.Struct]
+    example: Mapping[str, Any]
+    media_type: str = JSON
+    required: bool = True
+
+
+class Answer(NamedTuple):
+    """A success; `headers` name each header with what it says."""
+
+    description: str
+    struct: type[msgspec.Struct] | None = None
+    headers: Mapping[str, str] = {}
+
+
+_HEADERS_OF_PROBLEMS = {
+    "405": {"Allow": "The methods that the path takes."},
+    "412": {"ETag": "The version that the customer has now."},
+    "503": {"Retry-After": "Seconds after which to try again."},
+}
 
 
 def header(name: str, description: str, *, required: bool = False, example: str | None = None) -> Parameter:
@@ -21,19 +56,48 @@ def header(name: str, description: str, *, required: bool = False, example: str 
 
 
 def operation(
-    *parameters: Parameter, body: type[msgspec.Struct] | None = None, media_type: str = "application/json"
+    *parameters: Parameter, body: Body | None = None, answers: Mapping[int, Answer] | None = None
 ) -> type[Operation]:
-    """An operation with these parameters besides those that its handler declares, and a body of this struct."""
+    """An operation with these parameters besides those that its handler declares, and, if they are given, this body and
+    these successes in place of what the handler's signature says.
+    """
 
     @dataclass
     class Documented(Operation):
         def __post_init__(self) -> None:
             self.parameters = [*(self.parameters or []), *parameters]
             if body is not None:
-                content = OpenAPIMediaType(schema=inline_schema(body))
-                self.request_body = RequestBody(content={media_type: content}, required=True)
+                self.request_body = _request_body(body)
+            self.responses = dict(self.responses or {})
+            for status, told in self.responses.items():
+                if isinstance(told, OpenAPIResponse) and (headers := _HEADERS_OF_PROBLEMS.get(status)):
+                    told.headers = _headers(headers)
+            if answers is not None:
+                problems = {status: told for status, told in self.responses.items() if status >= "4"}
+                self.responses = {str(status): _response(answer) for status, answer in answers.items()}
+                self.responses.update(problems)
 
     return Documented
+
+
+def _request_body(body: Body) -> RequestBody:
+    content = OpenAPIMediaType(schema=inline_schema(body.struct), example=dict(body.example))
+    return RequestBody(content={body.media_type: content}, required=body.required)
+
+
+def _response(answer: Answer) -> OpenAPIResponse:
+    return OpenAPIResponse(
+        description=answer.description,
+        headers=_headers(answer.headers),
+        content={JSON: OpenAPIMediaType(schema=inline_schema(answer.struct))} if answer.struct else None,
+    )
+
+
+def _headers(described: Mapping[str, str]) -> Any:
+    return {
+        name: OpenAPIHeader(description=description, schema=Schema(type=OpenAPIType.STRING))
+        for name, description in described.items()
+    }
 
 
 def inline_schema(struct: type[msgspec.Struct]) -> Any:

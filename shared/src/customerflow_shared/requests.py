@@ -10,7 +10,7 @@ from customerflow_shared.problems import Problem
 _INTEGER = re.compile(r"[0-9]{1,18}")
 
 
-def customer_id(text: str) -> UUID:
+def identifier(text: str) -> UUID:
     """Raises Problem `invalid-id` unless the text is a UUID in its form with hyphens."""
     try:
         value = UUID(text)

@@ -58,7 +58,7 @@ async def events_of_customer(
 ) -> Response[bytes]:
     """One customer's events after the version `after`, to fill a gap."""
     given = requests.parameters(request.scope["query_string"], ["after"])
-    found = await store.stream(requests.customer_id(customer_id), requests.integer(given, "after", default=0))
+    found = await store.stream(requests.identifier(customer_id), requests.integer(given, "after", default=0))
     return Response(_ndjson(found), media_type=NDJSON)
 
 

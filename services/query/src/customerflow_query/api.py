@@ -63,7 +63,7 @@ class CustomerRoute:
     async def _answer(self, path_id: str, scope: Any) -> tuple[int, list[Header], bytes]:
         if scope["method"] not in ("GET", "HEAD"):
             raise Problem("method-not-allowed", "The path takes GET, HEAD.", headers={"Allow": "GET, HEAD"})
-        customer_id = requests.customer_id(path_id)
+        customer_id = requests.identifier(path_id)
         given = requests.parameters(scope["query_string"], ["minVersion"])
         minimum = requests.integer(given, "minVersion", default=0, minimum=1)
         wait, applied = preferred_wait(scope["headers"])
