@@ -76,7 +76,8 @@ class Applier:
         held = await self._model.load(generation, list(waiting))
         writes: list[Write] = []
         for (customer_id, events), stored in zip(waiting.items(), held, strict=True):
-            view, version = None, 0
+            view: views.View | None = None
+            version = 0
             try:
                 view = views.unpack(stored) if stored else None
                 version = view.version if view else 0
@@ -129,7 +130,7 @@ class Applier:
         log.error("customer parked", customer_id=str(obstacle.customer_id), position=entry.position, error=entry.error)
 
 
-def _projected(view: views.CustomerView | None, event: Recorded | Place) -> views.CustomerView:
+def _projected(view: views.View | None, event: Recorded | Place) -> views.View:
     if isinstance(event, Place):
         raise UnknownEvent(f"at position {event.position}")
     return project(view, event)

@@ -1,52 +1,223 @@
-"""What an event does to a customer's document: pure."""
+"""What an event does to a customer's document: pure.
 
-from typing import assert_never
+The personal fields of a redacted event are empty; the document then lacks what they held, until the erasure that
+follows leaves nothing of it.
+"""
+
+from collections.abc import Iterable
+from typing import Any, assert_never
 
 from customerflow_shared.events import (
+    CustomerAddressAdded,
+    CustomerAddressChanged,
+    CustomerAddressRemoved,
     CustomerArchived,
+    CustomerAttributesChanged,
+    CustomerConsentRecorded,
+    CustomerDefaultAddressSet,
     CustomerEmailChanged,
+    CustomerEmailVerificationFailed,
+    CustomerEmailVerificationRequested,
+    CustomerEmailVerified,
+    CustomerErased,
+    CustomerErasureCancelled,
+    CustomerErasureRequested,
+    CustomerExternalIdLinked,
+    CustomerExternalIdUnlinked,
+    CustomerPhoneChanged,
+    CustomerPhoneVerified,
+    CustomerProfileChanged,
+    CustomerReactivated,
     CustomerRegistered,
-    CustomerRenamed,
     CustomerRestored,
+    CustomerSuspended,
+    CustomerTagged,
+    CustomerTaxIdAdded,
+    CustomerTaxIdRemoved,
+    CustomerUntagged,
     Recorded,
 )
-from customerflow_shared.views import CustomerView, timestamp
+from customerflow_shared.values import (
+    Address,
+    Consent,
+    ExternalId,
+    Issue,
+    PersonalProfile,
+    Profile,
+    TaxId,
+)
+from customerflow_shared.views import CustomerView, ErasedView, Erasure, View, timestamp
+from msgspec import UNSET
 from msgspec.structs import replace
 
 
 class HistoryBroken(Exception):
-    """An event needs one before it that is not there."""
+    """An event does not follow from those before it."""
 
 
-def project(view: CustomerView | None, recorded: Recorded) -> CustomerView:
+def project(view: View | None, recorded: Recorded) -> View:
     """The document after the event. Raises HistoryBroken unless the event is the next one."""
     if recorded.version != (view.version if view else 0) + 1:
         raise HistoryBroken(f"version {recorded.version} does not follow {view.version if view else 0}")
-    match recorded.event:
-        case CustomerRegistered() as event:
-            return CustomerView(
-                id=recorded.customer_id,
-                version=recorded.version,
-                type=event.customer_type,
-                name=event.name,
-                email=event.email,
-                status="active",
-                created_at=timestamp(recorded.recorded_at),
-                updated_at=timestamp(recorded.recorded_at),
-            )
-        case CustomerRenamed() as event:
-            return replace(_next(view, recorded), name=event.name)
-        case CustomerEmailChanged() as event:
-            return replace(_next(view, recorded), email=event.email)
-        case CustomerArchived():
-            return replace(_next(view, recorded), status="archived")
-        case CustomerRestored():
-            return replace(_next(view, recorded), status="active")
-        case _:
-            assert_never(recorded.event)
-
-
-def _next(view: CustomerView | None, recorded: Recorded) -> CustomerView:
+    event = recorded.event
     if view is None:
-        raise HistoryBroken("the first event is not a registration")
-    return replace(view, version=recorded.version, updated_at=timestamp(recorded.recorded_at))
+        if not isinstance(event, CustomerRegistered):
+            raise HistoryBroken("the first event is not a registration")
+        return _registered(recorded, event)
+    if isinstance(view, ErasedView):
+        raise HistoryBroken("the customer is erased")
+    view = replace(view, version=recorded.version, updated_at=timestamp(recorded.recorded_at))
+    match event:
+        case CustomerRegistered():
+            raise HistoryBroken("the customer is registered already")
+        case CustomerProfileChanged():
+            issues = _issues(view, event.changed, event.issues)
+            return replace(view, data_quality=issues, **_given(event.profile), **_given(event.personal))
+        case CustomerEmailChanged():
+            issues = _issues(view, ["email"])
+            return replace(view, email=event.email, email_verified_at=None, data_quality=issues)
+        case CustomerPhoneChanged():
+            return replace(
+                view,
+                phone=event.phone.number if event.phone else None,
+                phone_extension=event.phone.extension if event.phone else None,
+                phone_verified_at=None,
+                data_quality=_issues(view, ["phone", "phoneExtension"]),
+            )
+        case CustomerEmailVerified():
+            return replace(view, email_verified_at=timestamp(event.verified_at))
+        case CustomerPhoneVerified():
+            return replace(view, phone_verified_at=timestamp(event.verified_at))
+        case CustomerEmailVerificationRequested() | CustomerEmailVerificationFailed():
+            return view
+        case CustomerTaxIdAdded():
+            tax_id = TaxId(id=event.tax_id_id, type=event.tax_id_type, value=event.value)
+            return replace(view, tax_ids=(*view.tax_ids, tax_id))
+        case CustomerTaxIdRemoved():
+            return replace(
+                view,
+                tax_ids=tuple(one for one in view.tax_ids if one.id != event.tax_id_id),
+                data_quality=_issues(view, [f"taxIds/{event.tax_id_id}"]),
+            )
+        case CustomerAddressAdded():
+            addresses = view.addresses if event.address is None else (*view.addresses, event.address)
+            return replace(view, addresses=addresses, data_quality=_address_issues(view, event))
+        case CustomerAddressChanged():
+            return replace(
+                view,
+                addresses=_changed(view.addresses, event.address),
+                data_quality=_address_issues(view, event),
+            )
+        case CustomerAddressRemoved():
+            return replace(
+                view,
+                addresses=tuple(one for one in view.addresses if one.id != event.address_id),
+                default_addresses={
+                    role: one for role, one in view.default_addresses.items() if one != event.address_id
+                },
+                data_quality=_address_issues(view, event),
+            )
+        case CustomerDefaultAddressSet():
+            return replace(view, default_addresses=view.default_addresses | {event.role: event.address_id})
+        case CustomerConsentRecorded():
+            return replace(view, consents=_with_newest(view.consents, event))
+        case CustomerTagged():
+            return replace(view, tags=(*view.tags, event.tag))
+        case CustomerUntagged():
+            return replace(view, tags=tuple(tag for tag in view.tags if tag != event.tag))
+        case CustomerExternalIdLinked():
+            return replace(view, external_ids=(*view.external_ids, *_external_id(event)))
+        case CustomerExternalIdUnlinked():
+            gone = _external_id(event)
+            return replace(view, external_ids=tuple(one for one in view.external_ids if one not in gone))
+        case CustomerAttributesChanged():
+            kept = {key: value for key, value in view.attributes.items() if key not in event.changed}
+            issues = _issues(view, [f"attributes/{key}" for key in event.changed])
+            return replace(view, attributes=kept | event.attributes, data_quality=issues)
+        case CustomerSuspended():
+            until = timestamp(event.until) if event.until else None
+            return replace(view, status="suspended", suspended_until=until)
+        case CustomerReactivated():
+            return replace(view, status="active", suspended_until=None)
+        case CustomerArchived():
+            return replace(view, status="archived")
+        case CustomerRestored():
+            until = view.suspended_until if event.status == "suspended" else None
+            return replace(view, status=event.status, suspended_until=until)
+        case CustomerErasureRequested():
+            return replace(view, erasure=Erasure(due_at=timestamp(event.due_at), request_ref=event.request_ref))
+        case CustomerErasureCancelled():
+            return replace(view, erasure=None)
+        case CustomerErased():
+            return ErasedView(id=view.id, version=view.version, erased_at=timestamp(event.erased_at))
+        case _:
+            assert_never(event)
+
+
+def _registered(recorded: Recorded, event: CustomerRegistered) -> CustomerView:
+    return CustomerView(
+        id=recorded.customer_id,
+        version=recorded.version,
+        type=event.customer_type,
+        name=event.name,
+        status="active",
+        given_name=event.given_name,
+        family_name=event.family_name,
+        social_name=event.social_name,
+        legal_name=event.legal_name,
+        trade_name=event.trade_name,
+        birth_date=event.birth_date,
+        email=event.email,
+        phone=event.phone.number if event.phone else None,
+        phone_extension=event.phone.extension if event.phone else None,
+        locale=event.locale,
+        timezone=event.timezone,
+        lifecycle_stage=event.lifecycle_stage,
+        tax_ids=event.tax_ids,
+        addresses=event.addresses,
+        consents=event.consents,
+        tags=event.tags,
+        external_ids=event.external_ids + event.personal_external_ids,
+        attributes=event.attributes,
+        data_quality=event.issues,
+        created_at=timestamp(recorded.recorded_at),
+        updated_at=timestamp(recorded.recorded_at),
+    )
+
+
+def _given(fields: Profile | PersonalProfile) -> dict[str, Any]:
+    """The fields that are set; a document names them as a profile does."""
+    values = {name: getattr(fields, name) for name in fields.__struct_fields__}
+    return {name: value for name, value in values.items() if value is not UNSET}
+
+
+def _issues(view: CustomerView, about: Iterable[str], now: tuple[Issue, ...] = ()) -> tuple[Issue, ...]:
+    """Those of the document, but of the things at these paths only what is so now."""
+    stale = tuple(f"{path}/" for path in about)
+    return (*(issue for issue in view.data_quality if not f"{issue.path}/".startswith(stale)), *now)
+
+
+def _address_issues(
+    view: CustomerView, event: CustomerAddressAdded | CustomerAddressChanged | CustomerAddressRemoved
+) -> tuple[Issue, ...]:
+    now = () if isinstance(event, CustomerAddressRemoved) else event.issues
+    return _issues(view, [f"addresses/{event.address_id}"], now)
+
+
+def _changed(addresses: tuple[Address, ...], changed: Address | None) -> tuple[Address, ...]:
+    return tuple(changed if changed and one.id == changed.id else one for one in addresses)
+
+
+def _with_newest(consents: tuple[Consent, ...], event: CustomerConsentRecorded) -> tuple[Consent, ...]:
+    newest = Consent(**{name: getattr(event, name) for name in Consent.__struct_fields__})
+    others = (one for one in consents if (one.purpose, one.channel) != (newest.purpose, newest.channel))
+    return (*others, newest)
+
+
+def _external_id(event: CustomerExternalIdLinked | CustomerExternalIdUnlinked) -> tuple[ExternalId, ...]:
+    """None if it was personal and is redacted."""
+    if event.value is not None:
+        return (ExternalId(source=event.source, value=event.value),)
+    if event.personal_value is not None:
+        return (ExternalId(source=event.source, value=event.personal_value, personal=True),)
+    return ()

@@ -21,7 +21,7 @@ LONG_AGO = datetime.fromtimestamp(0, UTC)
 
 # KEYS: the customer. ARGV: the version it must have (0: none), what to store. Answers -1, or the version found instead.
 _STORE = """
-local version = string.match(redis.call('GETRANGE', KEYS[1], 0, 19), '^(%d+)\\n')
+local version = string.match(redis.call('GETRANGE', KEYS[1], 0, 19), '^(%d+)[ \\n]')
 version = tonumber(version or 0)
 if version ~= tonumber(ARGV[1]) then return version end
 redis.call('SET', KEYS[1], ARGV[2])
