@@ -1,4 +1,4 @@
-"""The wire form of every event, byte for byte: once with all of its fields and once with as few as it can have, at least.
+"""The wire form of every event, byte for byte: with all of its fields, and with as few as it can have.
 
 A golden line is never changed, only added: these bytes are in somebody's database.
 """

@@ -12,12 +12,13 @@ from customerflow_shared import views
 from customerflow_shared.events import (
     CustomerEmailChanged,
     CustomerEvent,
+    CustomerProfileChanged,
     CustomerRegistered,
-    CustomerRenamed,
     Metadata,
     Place,
     Recorded,
 )
+from customerflow_shared.values import PersonalProfile
 
 ANA, BRUNO, CECILIA = (UUID(int=number) for number in (0xA, 0xB, 0xC))
 BEGINNING = datetime(2026, 11, 22, 12, 0, 0, 5_000, tzinfo=UTC)
@@ -26,8 +27,18 @@ LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 ENTRY = Parked(position=1, version=1, error="UnknownEvent", attempts=1, since=LONG_AGO, attempted_at=LONG_AGO)
 
 REGISTERED = CustomerRegistered(customer_type="person", name="Ana Souza", email="ana@example.com")
-RENAMED = CustomerRenamed(name="Ana Lima", previous_name="Ana Souza")
 EMAIL_REMOVED = CustomerEmailChanged(email=None, previous_email="ana@example.com")
+
+
+def renaming(name: str, previous_name: str) -> CustomerProfileChanged:
+    return CustomerProfileChanged(
+        changed=("name",),
+        personal=PersonalProfile(name=name),
+        previous_personal=PersonalProfile(name=previous_name),
+    )
+
+
+RENAMED = renaming("Ana Lima", "Ana Souza")
 
 
 def recorded(event: CustomerEvent, version: int, *, customer_id: UUID = ANA, position: int | None = None) -> Recorded:
@@ -46,7 +57,7 @@ def recorded(event: CustomerEvent, version: int, *, customer_id: UUID = ANA, pos
 def renamings(customer_id: UUID, versions: int) -> list[Recorded]:
     """A registration, then new names: `Name 2`, `Name 3`, ..."""
     events: list[CustomerEvent] = [REGISTERED]
-    events += [CustomerRenamed(name=f"Name {n}", previous_name=f"Name {n - 1}") for n in range(2, versions + 1)]
+    events += [renaming(f"Name {n}", f"Name {n - 1}") for n in range(2, versions + 1)]
     return [recorded(event, version, customer_id=customer_id) for version, event in enumerate(events, start=1)]
 
 
@@ -64,7 +75,7 @@ def unknown(event: Recorded) -> Place:
 
 def folded(history: Iterable[Recorded]) -> dict[UUID, bytes]:
     """What the read model must hold after all of it."""
-    customers: dict[UUID, views.CustomerView] = {}
+    customers: dict[UUID, views.View] = {}
     for event in history:
         customers[event.customer_id] = project(customers.get(event.customer_id), event)
     return {customer_id: views.pack(view) for customer_id, view in customers.items()}
