@@ -4,7 +4,7 @@ import asyncio
 from uuid import UUID
 
 import pytest
-from customerflow_projector.read_model import ReadModel, Write
+from customerflow_projector.read_model import ReadModel, Write, version_of
 from customerflow_shared import views
 from redis.asyncio import Redis
 
@@ -17,8 +17,12 @@ def write(version: int, *, customer_id: UUID = ANA, mark: str = "") -> Write:
     return Write(customer_id, version - 1, b"%d\n{%b}" % (version, mark.encode()))
 
 
+def erased(version: int) -> Write:
+    return Write(ANA, version - 1, b"%d erased\n{}" % version)
+
+
 async def versions(model: ReadModel, *customers: UUID) -> list[int]:
-    return [views.split(stored)[0] if stored else 0 for stored in await model.load(GENERATION, customers)]
+    return [version_of(stored) for stored in await model.load(GENERATION, customers)]
 
 
 async def test_repeated_late_and_early_writes_have_no_effect(model: ReadModel) -> None:
@@ -31,6 +35,16 @@ async def test_what_another_has_stored_is_not_written_over(model: ReadModel) -> 
     await model.store(GENERATION, [write(1, mark="first")])
     assert await model.store(GENERATION, [write(1, mark="second")]) == [False]
     assert await model.load(GENERATION, [ANA]) == [b"1\n{first}"]
+
+
+async def test_an_erased_customer_keeps_its_version_so_that_what_is_late_does_not_bring_it_back(
+    model: ReadModel,
+) -> None:
+    made = [(await model.store(GENERATION, [one]))[0] for one in (write(1), erased(2), write(1), write(2), erased(2))]
+    assert made == [True, True, False, False, False]
+    assert await versions(model, ANA) == [2]
+    assert await model.load(GENERATION, [ANA]) == [b"2 erased\n{}"]
+    assert await model.store(GENERATION, [write(3)]) == [True], "its version is read as any other is"
 
 
 async def test_each_write_of_a_batch_is_judged_by_itself(model: ReadModel) -> None:
@@ -51,6 +65,15 @@ async def test_the_version_is_read_from_the_first_line_only(model: ReadModel, do
     await model.store(GENERATION, [Write(ANA, 0, b"12345678901\n" + document)])
     assert await model.store(GENERATION, [Write(ANA, 12345678901, b"12345678902\n" + document)]) == [True]
     assert await model.load(GENERATION, [ANA]) == [b"12345678902\n" + document]
+    assert await versions(model, ANA) == [12345678902]
+
+
+@pytest.mark.parametrize("foreign", [b"Ana", b"", b"-1\n{}", b" 7\n{}", b"7", b"seven\n{}"])
+async def test_what_the_projector_has_not_written_counts_as_nothing(
+    model: ReadModel, redis: Redis, foreign: bytes
+) -> None:
+    await redis.set(views.customer_key(GENERATION, ANA), foreign)
+    assert await model.store(GENERATION, [write(1)]) == [True]
 
 
 async def test_a_server_that_has_forgotten_the_script_is_told_again(model: ReadModel, redis: Redis) -> None:
