@@ -4,19 +4,33 @@ import base64
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 import pytest
 from customerflow_command import database
 from customerflow_command.commit import GroupCommit
-from customerflow_command.customer import ArchiveCustomer, ChangeCustomer, Command, RegisterCustomer
-from customerflow_command.mediator import Handler, Outcome, Request, UnitOfWork, mediator, retrying_lost_races
-from customerflow_command.personal import ClaimHasher, MasterKeys
-from customerflow_command.store import Store, utc_now
+from customerflow_command.customer.claims import Uniqueness
+from customerflow_command.customer.commands import ArchiveCustomer, ChangeCustomer, Command, RegisterCustomer
+from customerflow_command.database import utc_now
+from customerflow_command.idempotency import Idempotency
+from customerflow_command.mediator import (
+    Handler,
+    IdempotencyKey,
+    Outcome,
+    Request,
+    mediator,
+    retrying_lost_races,
+)
+from customerflow_command.personal import MasterKeys, Pepper
+from customerflow_command.preconditions import Precondition
+from customerflow_command.store import Store
+from customerflow_command.unit_of_work import UnitOfWork
 from customerflow_local.testing import Database
 from customerflow_shared import service
 from customerflow_shared.events import Recorded
 from customerflow_shared.ids import uuid7
+from customerflow_shared.values import ExternalId, PersonalProfile
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 KEY = base64.b64encode(bytes(range(32))).decode()
@@ -32,20 +46,29 @@ class WriteSide:
     commit: GroupCommit
     send: Handler
 
-    async def register(self, name: str = "Ana", email: str | None = None) -> UUID:
-        outcome = await self.do(uuid7(), RegisterCustomer(customer_type="person", name=name, email=email))
-        return outcome.id
+    async def register(self, name: str = "Ana", email: str | None = None, **fields: Any) -> UUID:
+        command = RegisterCustomer(customer_type="person", name=name, email=email, **fields)
+        return (await self.do(uuid7(), command)).id
 
     async def rename(self, customer_id: UUID, name: str, *, expected: int | None = None) -> int:
-        return (await self.do(customer_id, ChangeCustomer(name=name), expected)).version
+        return (await self.do(customer_id, renamed(name), expected)).version
 
     async def archive(self, customer_id: UUID) -> int:
         return (await self.do(customer_id, ArchiveCustomer())).version
 
-    async def do(self, customer_id: UUID, command: Command, expected: int | None = None) -> Outcome:
-        versions = None if expected is None else frozenset({expected})
+    async def do(
+        self, target: UUID | ExternalId, command: Command, expected: int | None = None, *, key: str | None = None
+    ) -> Outcome:
+        versions = Precondition(given=False) if expected is None else Precondition(True, frozenset({expected}))
         return await self.send(
-            Request(customer_id=customer_id, command=command, expected=versions, correlation_id=uuid7())
+            Request(
+                target=target,
+                command=type(command),
+                read=lambda _: command,
+                precondition=versions,
+                key=None if key is None else IdempotencyKey(key, repr(command).encode()),
+                correlation_id=uuid7(),
+            )
         )
 
     async def feed(self) -> list[Recorded]:
@@ -64,6 +87,10 @@ class WriteSide:
             return int((await session.rows(f"SELECT COUNT(*) FROM {table}"))[0][0])
 
 
+def renamed(name: str) -> ChangeCustomer:
+    return ChangeCustomer(personal=PersonalProfile(name=name))
+
+
 Start = Callable[[], AbstractAsyncContextManager[WriteSide]]
 
 
@@ -80,13 +107,13 @@ def start(migrated: Database) -> Start:
     @asynccontextmanager
     async def started() -> AsyncIterator[WriteSide]:
         engine = database.open_engine(migrated.url)
-        keys = MasterKeys(f"k1={KEY}")
+        keys, pepper = MasterKeys(f"k1={KEY}"), Pepper(KEY)
         store = Store(engine, keys)
         commit_engine = database.open_commit_engine(migrated.url)
         commit = GroupCommit(commit_engine, on_commit=lambda: None)
         send = mediator(
-            UnitOfWork(store, commit, keys, ClaimHasher(KEY), utc_now),
-            [retrying_lost_races(3)],
+            UnitOfWork(store, commit, keys, pepper, Uniqueness(), utc_now),
+            [Idempotency(engine, pepper).once, retrying_lost_races(3)],
         )
         async with service.background("group commit", commit.run):
             yield WriteSide(engine, keys, store, commit, send)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from customerflow_command import database
 from customerflow_command.fingerprints import Fingerprints, ForeignSecret
-from customerflow_command.personal import ClaimHasher, MasterKeys
+from customerflow_command.personal import Pepper, MasterKeys
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ async def engine(fresh: Database) -> AsyncIterator[AsyncEngine]:
 
 
 def own(engine: AsyncEngine, keys: str, pepper: int = 9, *, leaves: bool = True) -> Fingerprints:
-    own = {"claim pepper": ClaimHasher(secret(pepper)).fingerprint(), **MasterKeys(keys).fingerprints()}
+    own = {"claim pepper": Pepper(secret(pepper)).fingerprint(), **MasterKeys(keys).fingerprints()}
     return Fingerprints(engine, own, leaves=leaves)
 
 

@@ -16,7 +16,7 @@ import aio_pika
 import pytest
 from customerflow_command import database, outbox
 from customerflow_command import relay as relay_module
-from customerflow_command.customer import ChangeCustomer
+from customerflow_command.customer.commands import ChangeCustomer
 from customerflow_command.doorbell import Doorbell
 from customerflow_command.fingerprints import Fingerprints
 from customerflow_command.outbox import Lease, Outbox
@@ -25,6 +25,7 @@ from customerflow_command.relay import Relay, by_customer, commands
 from customerflow_command.store import EventReader
 from customerflow_shared import events, messaging, service
 from customerflow_shared.events import CustomerArchived, Metadata, Recorded
+from customerflow_shared.values import PersonalProfile
 
 if TYPE_CHECKING:
     from customerflow_local.testing import Database
@@ -285,7 +286,9 @@ async def test_a_command_is_never_told_in_halves(
     monkeypatch.setattr(relay_module, "BATCH", 3)
     customers = [await write_side.register(f"Ana {number}") for number in range(4)]
     for customer_id in customers:
-        await write_side.do(customer_id, ChangeCustomer(name="Bia", email=f"{customer_id}@example.com"))
+        await write_side.do(
+            customer_id, ChangeCustomer(personal=PersonalProfile(name="Bia"), email=f"{customer_id}@example.com")
+        )
     async with relaying(write_side, cf_amqp_url):
         await until(lambda: all(observer.versions()[customer_id] == [1, 2, 3] for customer_id in customers))
         told = ["customer.registered.v1", "customer.updated.v1"]

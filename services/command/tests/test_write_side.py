@@ -11,17 +11,20 @@ from uuid import UUID
 
 import pytest
 from customerflow_command import database
-from customerflow_command.commit import ClaimTaken, StoreBusy, VersionTaken
-from customerflow_command.customer import ChangeCustomer, CustomerIsArchived, CustomerNotFound, RestoreCustomer
+from customerflow_command.commit import StoreBusy
+from customerflow_command.customer.commands import ChangeCustomer, RestoreCustomer
+from customerflow_command.customer.errors import CustomerIsArchived, CustomerNotFound
 from customerflow_command.database import DatabaseUnavailable
-from customerflow_command.mediator import VersionMismatch
-from customerflow_shared.events import CustomerRegistered, CustomerRenamed
+from customerflow_command.unit import VersionTaken
+from customerflow_command.unit_of_work import ValueTaken, VersionMismatch
+from customerflow_shared.events import CustomerProfileChanged, CustomerRegistered
 from customerflow_shared.ids import uuid7
+from customerflow_shared.values import PersonalProfile
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from customerflow_command.commit import Unit
+    from customerflow_command.unit import Unit
     from customerflow_local.testing import Database
 
     from services.command.tests.conftest import Start, WriteSide
@@ -36,7 +39,9 @@ async def test_a_registered_customer_is_there(write_side: WriteSide) -> None:
 
 async def test_each_change_is_an_event_with_the_next_version(write_side: WriteSide) -> None:
     customer_id = await write_side.register("Ana")
-    outcome = await write_side.do(customer_id, ChangeCustomer(name="Bia", email="bia1@example.com"))
+    outcome = await write_side.do(
+        customer_id, ChangeCustomer(personal=PersonalProfile(name="Bia"), email="bia1@example.com")
+    )
     assert outcome.version == 3
     events = await write_side.store.stream(customer_id, 0)
     assert [event.version for event in events] == [1, 2, 3]
@@ -58,10 +63,10 @@ async def test_an_unknown_customer_is_not_found(write_side: WriteSide) -> None:
 
 async def test_an_address_can_be_held_by_one_customer_only(write_side: WriteSide) -> None:
     first = await write_side.register("Ana", "one@example.com")
-    with pytest.raises(ClaimTaken):
+    with pytest.raises(ValueTaken):
         await write_side.register("Bia", "ONE@example.com")
     other = await write_side.register("Caio", "two@example.com")
-    with pytest.raises(ClaimTaken):
+    with pytest.raises(ValueTaken):
         await write_side.do(other, ChangeCustomer(email="one@example.com"))
     await write_side.do(first, ChangeCustomer(email="three@example.com"))
     await write_side.do(other, ChangeCustomer(email="one@example.com"))
@@ -72,9 +77,9 @@ async def test_a_loser_leaves_no_claim_behind(write_side: WriteSide) -> None:
     other = await write_side.register("Bia", "mine@example.com")
     claims = await write_side.count("cf_claims")
     keys = await write_side.count("cf_customer_keys")
-    with pytest.raises(ClaimTaken):
+    with pytest.raises(ValueTaken):
         await write_side.do(other, ChangeCustomer(email="held@example.com"))
-    with pytest.raises(ClaimTaken):
+    with pytest.raises(ValueTaken):
         await write_side.register("Caio", "held@example.com")
     assert await write_side.count("cf_claims") == claims
     assert await write_side.count("cf_customer_keys") == keys
@@ -83,7 +88,7 @@ async def test_a_loser_leaves_no_claim_behind(write_side: WriteSide) -> None:
 async def test_an_archived_customer_keeps_its_address(write_side: WriteSide) -> None:
     customer_id = await write_side.register("Ana", "kept@example.com")
     await write_side.archive(customer_id)
-    with pytest.raises(ClaimTaken):
+    with pytest.raises(ValueTaken):
         await write_side.register("Bia", "kept@example.com")
     with pytest.raises(CustomerIsArchived):
         await write_side.rename(customer_id, "Bia")
@@ -95,7 +100,7 @@ async def test_of_many_at_once_one_gets_the_address(start: Start) -> None:
             attempts = [side.register("Ana", f"race{number}@example.com") for side in [one, other] * 5]
             results = await asyncio.gather(*attempts, return_exceptions=True)
             assert sum(isinstance(result, UUID) for result in results) == 1
-            assert sum(isinstance(result, ClaimTaken) for result in results) == 9
+            assert sum(isinstance(result, ValueTaken) for result in results) == 9
 
 
 async def test_swapping_addresses_at_once_never_deadlocks_for_good(start: Start) -> None:
@@ -105,7 +110,7 @@ async def test_swapping_addresses_at_once_never_deadlocks_for_good(start: Start)
         async def change(number: int) -> None:
             side = random.choice([one, other])
             target = f"swap{random.randrange(6)}@example.com"
-            with suppress(ClaimTaken, VersionTaken):
+            with suppress(ValueTaken, VersionTaken):
                 await side.do(random.choice(ids), ChangeCustomer(email=target))
 
         await asyncio.gather(*(change(number) for number in range(200)))
@@ -161,7 +166,7 @@ async def test_positions_are_gapless_and_versions_contiguous_whoever_writes(star
             customer_id = await side.register(f"Ana {number}", f"gap{number}@example.com")
             for change in range(4):
                 await side.rename(customer_id, f"Ana {number} {change}")
-            with suppress(ClaimTaken):
+            with suppress(ValueTaken):
                 await side.register("Bia", f"gap{number}@example.com")
 
         await asyncio.gather(*(work(random.choice([one, other]), number) for number in range(60)))
@@ -229,7 +234,11 @@ async def test_events_come_back_as_they_were_decided(write_side: WriteSide) -> N
     assert registered.event == CustomerRegistered(
         customer_type="person", name="Zoë 😀 \"quoted\" \\ 'x' %s", email="zoe@example.com"
     )
-    assert renamed.event == CustomerRenamed(name="名前", previous_name="Zoë 😀 \"quoted\" \\ 'x' %s")
+    assert renamed.event == CustomerProfileChanged(
+        changed=("name",),
+        personal=PersonalProfile(name="名前"),
+        previous_personal=PersonalProfile(name="Zoë 😀 \"quoted\" \\ 'x' %s"),
+    )
     assert registered.recorded_at.microsecond % 1000 == 0
     assert [one.version for one in await write_side.store.stream(customer_id, 1)] == [2]
 
@@ -247,7 +256,7 @@ async def test_a_cancelled_command_leaves_all_or_nothing(write_side: WriteSide) 
     for number in range(200):
         email = f"cancel{number}@example.com"
         if email in emails:
-            with pytest.raises(ClaimTaken):
+            with pytest.raises(ValueTaken):
                 await write_side.register("Bia", email)
         else:
             await write_side.register("Bia", email)

@@ -1,20 +1,26 @@
-"""The command line of the command service: `api`, `relay`, `migrate`, `parked`, `retry`."""
+"""The command line of the command service."""
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Coroutine
-from contextlib import asynccontextmanager
-from typing import TypeVar
+from collections.abc import AsyncIterator, Coroutine, Sequence
+from contextlib import asynccontextmanager, suppress
+from typing import TextIO, TypeVar
 from uuid import UUID
 
 import rich_click as click
 from customerflow_shared import service, settings, telemetry
 from rich.console import Console
+from rich.progress import Progress, TimeElapsedColumn, track
 from rich.table import Table
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from customerflow_command import app, database
+from customerflow_command.customer.errors import CustomerIsErased, CustomerNotFound
 from customerflow_command.database import DatabaseUnavailable, SchemaNotReady
+from customerflow_command.erasures import erased_customers, reapplied_erasure
+from customerflow_command.fingerprints import ForeignSecret
 from customerflow_command.outbox import Outbox
+from customerflow_command.verify import FIRST
 
 T = TypeVar("T")
 
@@ -66,6 +72,80 @@ def retry(customer_id: UUID) -> None:
     click.echo("released; the relay sends within seconds")
 
 
+@main.command()
+@click.option("--repair", is_flag=True, help="Put right what is found.")
+@click.option("--after", type=click.UUID, default=str(FIRST), help="Go on after this customer.")
+def verify(repair: bool, after: UUID) -> None:
+    """Compare claims and due dates with the customers' events; exit code 1 if something is not right.
+
+    It may be stopped at any time, and says how to go on. Live traffic does no harm to it, nor it to live traffic.
+    """
+    left = _run(_verify(repair, after))
+    if left:
+        raise click.ClickException(f"{left} differences are left")
+    click.echo("claims and due dates are what the events say")
+
+
+@main.command()
+def erased() -> None:
+    """List erased customers, one id a line: keep this apart from the backups of the database."""
+    for customer_id in _run(_erased()):
+        click.echo(str(customer_id))
+
+
+@main.command()
+@click.argument("ids", type=click.File("r"))
+def reapply(ids: TextIO) -> None:
+    """Erase again whom a restored backup has brought back; IDS is a file as `erased` writes it, or `-`."""
+    customers = [_customer_id(number, line) for number, line in enumerate(ids, start=1) if line.strip()]
+    click.echo(f"{_run(_reapply(customers))} customers erased again")
+
+
+def _customer_id(number: int, line: str) -> UUID:
+    try:
+        return UUID(line.strip())
+    except ValueError:
+        raise click.ClickException(f"line {number} is not a customer's id; nothing was erased") from None
+
+
+async def _verify(repair: bool, after: UUID) -> int:
+    config = settings.load_or_exit(app.RepairSettings, os.environ)
+    telemetry.configure("command", log_level=config.log_level)
+    console, left = Console(), 0
+    async with app.verifying(config) as verifier:
+        with Progress(*Progress.get_default_columns(), TimeElapsedColumn(), console=console) as progress:
+            task = progress.add_task("customers", total=await verifier.count(after))
+            try:
+                async for page in verifier.pages(repair=repair, after=after):
+                    after = page.upto
+                    left += len(page.left)
+                    for drift, fate in [(one, "repaired") for one in page.repaired] + [(one, "") for one in page.left]:
+                        kind = drift.claim.kind if drift.claim else ""
+                        progress.print(f"{drift.customer_id} {drift.what} {kind} {fate}".rstrip())
+                    progress.advance(task, page.customers)
+            except asyncio.CancelledError:
+                progress.print(f"stopped; go on with --after {after}")
+                raise
+    return left
+
+
+async def _erased() -> list[UUID]:
+    async with _database() as engine:
+        return await erased_customers(engine)
+
+
+async def _reapply(customers: Sequence[UUID]) -> int:
+    config = settings.load_or_exit(app.RepairSettings, os.environ)
+    telemetry.configure("command", log_level=config.log_level)
+    done = 0
+    async with app.sending(config) as send:
+        for customer_id in track(customers, "erasing"):
+            with suppress(CustomerNotFound, CustomerIsErased):
+                await send(reapplied_erasure(customer_id))
+                done += 1
+    return done
+
+
 async def _parked() -> list[tuple[UUID, int, str]]:
     async with _outbox() as outbox:
         return await outbox.parked()
@@ -78,11 +158,17 @@ async def _release(customer_id: UUID) -> bool:
 
 @asynccontextmanager
 async def _outbox() -> AsyncIterator[Outbox]:
+    async with _database() as engine:
+        yield Outbox(engine)
+
+
+@asynccontextmanager
+async def _database() -> AsyncIterator[AsyncEngine]:
     config = settings.load_or_exit(app.ToolSettings, os.environ)
     telemetry.configure("command", log_level=config.log_level)
     engine = database.open_engine(config.mysql_url)
     try:
-        yield Outbox(engine)
+        yield engine
     finally:
         await engine.dispose()
 
@@ -90,7 +176,7 @@ async def _outbox() -> AsyncIterator[Outbox]:
 def _run(work: Coroutine[None, None, T]) -> T:
     try:
         return asyncio.run(work)
-    except (DatabaseUnavailable, SchemaNotReady) as error:
+    except (DatabaseUnavailable, ForeignSecret, SchemaNotReady) as error:
         raise click.ClickException(f"{type(error).__doc__} {error}".strip()) from None
 
 

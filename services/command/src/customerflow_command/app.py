@@ -5,8 +5,9 @@ connects at import.
 import asyncio
 import os
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, TypeVar
 
@@ -16,31 +17,39 @@ from customerflow_shared.patience import Patience
 from customerflow_shared.settings import AmqpUrl, Listen, LogLevel, MysqlUrl, Port, Seconds, Token
 from litestar import Litestar, Router
 from litestar.connection import ASGIConnection
-from litestar.handlers import BaseRouteHandler
+from litestar.handlers import BaseRouteHandler, HTTPRouteHandler
 from litestar.types import Guard
+from sqlalchemy.ext.asyncio import AsyncEngine
 
-from customerflow_command import api, database, feed
+from customerflow_command import api, database, delivery, feed
 from customerflow_command.commit import GroupCommit
+from customerflow_command.customer.claims import Uniqueness
+from customerflow_command.database import utc_now
 from customerflow_command.doorbell import Doorbell, Ringer, parse_addresses
 from customerflow_command.fingerprints import Fingerprints
+from customerflow_command.idempotency import Idempotency
 from customerflow_command.mediator import (
     Handler,
     Outcome,
     Policy,
     Request,
-    UnitOfWork,
     mediator,
     retrying_lost_races,
     traced,
     within,
 )
 from customerflow_command.outbox import Lease, Outbox
-from customerflow_command.personal import ClaimHasher, MasterKeys
+from customerflow_command.personal import MasterKeys, Pepper
 from customerflow_command.relay import Relay
-from customerflow_command.store import EventReader, Store, utc_now
+from customerflow_command.store import EventReader, Store
+from customerflow_command.unit_of_work import UnitOfWork
+from customerflow_command.upkeep import Upkeep
+from customerflow_command.verification import Codes
+from customerflow_command.verify import Verifier
 
 T = TypeVar("T")
 
+Names = Annotated[str, msgspec.Meta(pattern=r"^([^,\s]+(,[^,\s]+)*)?$")]
 Connections = Annotated[int, msgspec.Meta(ge=2, le=64)]
 
 
@@ -57,17 +66,40 @@ class ToolSettings(msgspec.Struct, frozen=True, kw_only=True):
     log_level: LogLevel = "warning"
 
 
-class ApiSettings(Listen, frozen=True, kw_only=True):
+class WriteSettings(Listen, frozen=True, kw_only=True):
+    """For whatever reads and changes customers. The rules, an organisation's own, must be the same for all of them."""
+
     mysql_url: MysqlUrl
     master_keys: str
     claim_pepper: str
+    unique_email: bool = True
+    unique_tax_id: bool = True
+    unique_phone: bool = False
+    personal_sources: Names = ""
+    """Sources of external ids that are themselves personal, separated by commas."""
+
+    @property
+    def unique(self) -> Uniqueness:
+        return Uniqueness(email=self.unique_email, tax_id=self.unique_tax_id, phone=self.unique_phone)
+
+
+class RepairSettings(WriteSettings, frozen=True, kw_only=True):
+    log_level: LogLevel = "warning"
+
+
+class ApiSettings(WriteSettings, frozen=True, kw_only=True):
     feed_token: Token
+    delivery_token: Token | None = None
+    """With it a notification system fetches the codes that it is to deliver."""
     mysql_owner_url: MysqlUrl | None = None
     """If given, the schema is brought up to date as soon as the database answers."""
     relay_doorbell: str = ""
+    require_idempotency_key: bool = False
     mysql_connections: Connections = 8
     cached_customers: Annotated[int, msgspec.Meta(ge=0)] = 10_000
     command_deadline: Seconds = 8.0
+    upkeep_every: Seconds = 5.0
+    """Between two looks at what is due."""
     port: Port = 8080
 
 
@@ -80,60 +112,134 @@ class RelaySettings(Listen, frozen=True, kw_only=True):
 
 
 def command_api(config: ApiSettings) -> tuple[Litestar, service.Health]:
+    keys, pepper = _secrets(config)
     faults: list[str] = []
-    keys = _parsed("CF_MASTER_KEYS", MasterKeys, config.master_keys, faults)
-    hasher = _parsed("CF_CLAIM_PEPPER", ClaimHasher, config.claim_pepper, faults)
     addresses = _parsed("CF_RELAY_DOORBELL", parse_addresses, config.relay_doorbell, faults)
-    if keys is None or hasher is None or addresses is None:
+    if addresses is None:
         settings.exit_with_faults(faults)
 
-    engine = database.open_engine(config.mysql_url, connections=config.mysql_connections)
-    fingerprints = Fingerprints(engine, {"claim pepper": hasher.fingerprint(), **keys.fingerprints()}, leaves=True)
     ringer = Ringer(addresses)
-    store = Store(engine, keys, cached_customers=config.cached_customers)
-    commit_engine = database.open_commit_engine(config.mysql_url)
-    commit = GroupCommit(commit_engine, on_commit=ringer.ring)
-    send = mediator(
-        UnitOfWork(store, commit, keys, hasher, utc_now),
-        [
-            traced,
-            within(config.command_deadline),
-            _with_own_secrets(fingerprints),
-            retrying_lost_races(3),
-        ],
-    )
-    health = service.Health({"mysql": lambda: database.check_schema(engine), "secrets": fingerprints.check})
+    engine = database.open_engine(config.mysql_url, connections=config.mysql_connections)
+    side = _write_side(config, engine, keys, pepper, ringer.ring, config.cached_customers, config.command_deadline)
+    upkeep = Upkeep(engine, side.send, every=config.upkeep_every)
+    health = service.Health({"mysql": lambda: database.check_schema(engine), "secrets": side.fingerprints.check})
 
     @asynccontextmanager
     async def lifespan(_: Litestar) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
             stack.push_async_callback(engine.dispose)
-            stack.push_async_callback(commit_engine.dispose)
             stack.callback(ringer.close)
-            await stack.enter_async_context(service.background("group commit", commit.run))
+            await stack.enter_async_context(side.running())
             await stack.enter_async_context(service.background("doorbell", ringer.keep_resolving))
+            await stack.enter_async_context(service.background("upkeep", upkeep.run))
             if owner_url := config.mysql_owner_url:
                 migrate = partial(_migrate_when_possible, owner_url, config.mysql_url)
                 await stack.enter_async_context(service.background("migration", migrate))
             yield
 
+    def internal(token: str | None, routes: Sequence[HTTPRouteHandler]) -> list[Router]:
+        guards = [] if token is None else [feed.with_token(token), _guarding_secrets(side.fingerprints)]
+        return [Router("/", route_handlers=routes, guards=guards)] if guards else []
+
+    customers = api.Customers(
+        send=side.send,
+        now=utc_now,
+        personal_sources=frozenset(filter(None, config.personal_sources.split(","))),
+        require_key=config.require_idempotency_key,
+        codes=Codes(pepper),
+    )
     app = service.create(
         "CustomerFlow commands",
         "Register and change customers. Read them from the query service, with the version that you were given here.",
         handlers=[
             *api.ROUTES,
-            Router(
-                "/",
-                route_handlers=feed.ROUTES,
-                guards=[feed.with_token(config.feed_token), _guarding_secrets(fingerprints)],
-            ),
+            *internal(config.feed_token, feed.ROUTES),
+            *internal(config.delivery_token, delivery.ROUTES),
         ],
         health=health,
         lifespan=[lifespan],
         translations=api.TRANSLATIONS,
-        dependencies={"customers": api.Customers(send, store), "store": store},
+        dependencies={"customers": customers, "store": side.store, "codes": Codes(pepper)},
     )
     return app, health
+
+
+@dataclass(frozen=True)
+class WriteSide:
+    """The way in for commands, and what it stands on."""
+
+    send: Handler
+    store: Store
+    commit: GroupCommit
+    commit_engine: AsyncEngine
+    fingerprints: Fingerprints
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        try:
+            async with service.background("group commit", self.commit.run):
+                yield
+        finally:
+            await self.commit_engine.dispose()
+
+
+def _write_side(
+    config: WriteSettings,
+    engine: AsyncEngine,
+    keys: MasterKeys,
+    pepper: Pepper,
+    on_commit: Callable[[], None],
+    cached_customers: int,
+    deadline: float,
+) -> WriteSide:
+    fingerprints = Fingerprints(engine, {"claim pepper": pepper.fingerprint(), **keys.fingerprints()}, leaves=True)
+    store = Store(engine, keys, cached_customers=cached_customers)
+    commit_engine = database.open_commit_engine(config.mysql_url)
+    commit = GroupCommit(commit_engine, on_commit=on_commit)
+    send = mediator(
+        UnitOfWork(store, commit, keys, pepper, config.unique, utc_now),
+        [
+            traced,
+            within(deadline),
+            _with_own_secrets(fingerprints),
+            Idempotency(engine, pepper).once,
+            retrying_lost_races(3),
+        ],
+    )
+    return WriteSide(send, store, commit, commit_engine, fingerprints)
+
+
+@asynccontextmanager
+async def verifying(config: RepairSettings) -> AsyncIterator[Verifier]:
+    keys, pepper = _secrets(config)
+    engine = database.open_engine(config.mysql_url)
+    try:
+        await Fingerprints(engine, {"claim pepper": pepper.fingerprint(), **keys.fingerprints()}, leaves=False).check()
+        yield Verifier(engine, keys, pepper, config.unique)
+    finally:
+        await engine.dispose()
+
+
+@asynccontextmanager
+async def sending(config: RepairSettings) -> AsyncIterator[Handler]:
+    """The way in for commands from the command line."""
+    keys, pepper = _secrets(config)
+    engine = database.open_engine(config.mysql_url)
+    side = _write_side(config, engine, keys, pepper, lambda: None, cached_customers=0, deadline=60.0)
+    try:
+        async with side.running():
+            yield side.send
+    finally:
+        await engine.dispose()
+
+
+def _secrets(config: WriteSettings) -> tuple[MasterKeys, Pepper]:
+    faults: list[str] = []
+    keys = _parsed("CF_MASTER_KEYS", MasterKeys, config.master_keys, faults)
+    pepper = _parsed("CF_CLAIM_PEPPER", Pepper, config.claim_pepper, faults)
+    if keys is None or pepper is None:
+        settings.exit_with_faults(faults)
+    return keys, pepper
 
 
 def relay(config: RelaySettings) -> tuple[Litestar, service.Health]:

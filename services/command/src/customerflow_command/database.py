@@ -7,6 +7,7 @@ because SQLAlchemy's own cost per statement is larger than the server's.
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
+from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -42,7 +43,9 @@ RUNTIME_GRANTS = {
     "cf_outbox": "SELECT, INSERT, DELETE",
     "cf_outbox_parked": "SELECT, INSERT, DELETE",
     "cf_claims": "SELECT, INSERT, DELETE",
-    "cf_customer_keys": "SELECT, INSERT",
+    "cf_customer_keys": "SELECT, INSERT, DELETE",
+    "cf_idempotency": "SELECT, INSERT, DELETE",
+    "cf_due": "SELECT, INSERT, DELETE",
     "cf_fingerprints": "SELECT, INSERT",
     "cf_position": "SELECT, UPDATE",
     "cf_leases": "SELECT, UPDATE",
@@ -183,6 +186,12 @@ async def session(engine: AsyncEngine) -> AsyncIterator[Session]:
         with suppress(OSError, SQLAlchemyError, DriverError):
             async with asyncio.timeout(ANSWER_SECONDS):
                 await connection.close()
+
+
+def utc_now() -> datetime:
+    """Now, to the millisecond: what the event table keeps, so that every reader sees the same time."""
+    now = datetime.now(UTC)
+    return now.replace(microsecond=now.microsecond // 1000 * 1000)
 
 
 def placeholders(rows: int, columns: int) -> str:

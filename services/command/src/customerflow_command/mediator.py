@@ -6,54 +6,63 @@ from datetime import datetime
 from functools import reduce
 from typing import TypeAlias
 from uuid import UUID
-from weakref import WeakValueDictionary
 
 import msgspec
 from customerflow_shared import telemetry
-from customerflow_shared.events import CustomerEvent, Metadata, Recorded
-from customerflow_shared.ids import uuid7
+from customerflow_shared.events import Actor
+from customerflow_shared.values import ExternalId
 from opentelemetry import trace
 
-from customerflow_command.commit import GroupCommit, HashedClaim, Unit, VersionTaken
-from customerflow_command.customer import (
-    Claim,
-    Command,
-    Customer,
-    CustomerError,
-    CustomerNotFound,
-    RegisterCustomer,
-    claims,
-    decide,
-    evolve,
-)
-from customerflow_command.personal import ClaimHasher, KeyProvider, new_data_key, seal
-from customerflow_command.store import Known, Store
+from customerflow_command.customer.commands import Command
+from customerflow_command.customer.state import Customer
+from customerflow_command.preconditions import Precondition
+from customerflow_command.unit import Receipt, VersionTaken
 
 tracer = trace.get_tracer("customerflow.command")
 
+SYSTEM = Actor(type="system")
+
+
+class IdempotencyKey(msgspec.Struct, frozen=True):
+    """The client's key, and what it is for: method, path and body."""
+
+    key: str
+    payload: bytes
+
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
-    """A command on its way. `expected` are the versions that the client takes the customer to have; None: any."""
+    """A command on its way to the customer of this id, or to the one that has this external id.
 
-    customer_id: UUID
-    command: Command
-    expected: frozenset[int] | None = None
+    `read` makes the command, given the customer as it is; it is called once the customer and its version are found to
+    be right, and raises Problem `invalid-fields`. Each command finds out by itself whether it registers: then there is
+    no customer.
+    """
+
+    target: UUID | ExternalId
+    command: type[Command]
+    read: Callable[[Customer | None], Command]
+    precondition: Precondition = Precondition(given=False)
+    needs_precondition: bool = False
+    key: IdempotencyKey | None = None
+    receipt: Receipt | None = None
     correlation_id: UUID
+    actor: Actor = Actor()
 
 
-class Outcome(msgspec.Struct, frozen=True):
-    """The version at which the command has taken effect."""
+class Outcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+    """The version at which the command has taken effect.
+
+    `created`: the customer, or the `resource`, is new. `due_at`: when what was asked for falls due, or ends. `refusal`:
+    the command was refused, and that is on record. `replayed`: all this is the answer of an earlier time.
+    """
 
     id: UUID
     version: int
-
-
-class VersionMismatch(Exception):
-    """The customer does not have a version that the client expects."""
-
-    def __init__(self, current: int) -> None:
-        super().__init__(f"the current version is {current}")
-        self.current = current
+    created: bool = False
+    resource: UUID | None = None
+    due_at: datetime | None = None
+    refusal: str | None = None
+    replayed: bool = False
 
 
 class DeadlineExceeded(Exception):
@@ -77,7 +86,7 @@ def _inside(handler: Handler, policy: Policy) -> Handler:
 
 
 async def traced(request: Request, handle: Handler) -> Outcome:
-    with telemetry.span(tracer, type(request.command).__name__) as span:
+    with telemetry.span(tracer, request.command.__name__) as span:
         outcome = await handle(request)
         span.set_attribute("customerflow.version", outcome.version)
         return outcome
@@ -108,103 +117,3 @@ def retrying_lost_races(times: int) -> Policy:
         return await handle(request)
 
     return with_retries
-
-
-class UnitOfWork:
-    """Load, decide, write. A customer out of the cache may be stale, so nothing but a write is decided on it: the
-    unique index checks that.
-    """
-
-    def __init__(
-        self,
-        store: Store,
-        commit: GroupCommit,
-        keys: KeyProvider,
-        hash_claim: ClaimHasher,
-        now: Callable[[], datetime],
-    ) -> None:
-        self._store = store
-        self._commit = commit
-        self._keys = keys
-        self._hash_claim = hash_claim
-        self._now = now
-        self._turns: WeakValueDictionary[UUID, asyncio.Lock] = WeakValueDictionary()
-
-    async def __call__(self, request: Request) -> Outcome:
-        if isinstance(request.command, RegisterCustomer):
-            return await self._write(request, Known(), decide(None, request.command))
-        # commands on one customer would only lose races against one another
-        async with self._turns.setdefault(request.customer_id, asyncio.Lock()):
-            return await self._change(request)
-
-    async def _change(self, request: Request) -> Outcome:
-        known = await self._store.load(request.customer_id)
-        try:
-            events = self._decide(request, known)
-        except (CustomerError, VersionMismatch):
-            events = []
-        if not events:
-            known = await self._store.load(request.customer_id, fresh=True)
-            events = self._decide(request, known)
-        if not events:
-            return Outcome(request.customer_id, known.version)
-        return await self._write(request, known, events)
-
-    def _decide(self, request: Request, known: Known) -> list[CustomerEvent]:
-        require(known, request.expected)
-        return decide(known.state, request.command)
-
-    async def _write(self, request: Request, known: Known, events: Sequence[CustomerEvent]) -> Outcome:
-        data_key = new_data_key() if known.key is None else self._keys.unwrap(known.key)
-        key = known.key or self._keys.wrap(data_key)
-        recorded = self._record(request, known.version, events)
-        after = reduce(evolve, events, known.state)
-        held, holds = self._hashes(claims(known.state)), self._hashes(claims(after))
-        unit = Unit(
-            customer_id=request.customer_id,
-            events=[(one, seal(one.event, data_key, one.customer_id, one.event_id)) for one in recorded],
-            take=holds - held,
-            release=held - holds,
-            new_key=key if known.key is None else None,
-        )
-        try:
-            await self._commit.write(unit)
-        except BaseException:
-            # whatever happened, what is remembered may be out of date
-            self._store.cache.forget(request.customer_id)
-            raise
-        version = known.version + len(events)
-        self._store.cache.put(request.customer_id, Known(after, version, key))
-        return Outcome(request.customer_id, version)
-
-    def _record(self, request: Request, version: int, events: Sequence[CustomerEvent]) -> list[Recorded]:
-        now = self._now()
-        metadata = Metadata(
-            causation_id=uuid7(),
-            correlation_id=request.correlation_id,
-            traceparent=telemetry.current_traceparent(),
-        )
-        return [
-            Recorded(
-                position=0,
-                customer_id=request.customer_id,
-                version=number,
-                event_id=uuid7(),
-                recorded_at=now,
-                metadata=metadata,
-                event=event,
-            )
-            for number, event in enumerate(events, start=version + 1)
-        ]
-
-    def _hashes(self, held: frozenset[Claim]) -> frozenset[HashedClaim]:
-        return frozenset(HashedClaim(claim.kind, self._hash_claim(claim)) for claim in held)
-
-
-def require(known: Known, expected: frozenset[int] | None) -> Customer:
-    """Raises CustomerNotFound or VersionMismatch."""
-    if known.state is None:
-        raise CustomerNotFound
-    if expected is not None and known.version not in expected:
-        raise VersionMismatch(known.version)
-    return known.state

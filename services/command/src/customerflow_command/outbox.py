@@ -12,7 +12,8 @@ from customerflow_shared.patience import Patience
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from customerflow_command import database
-from customerflow_command.store import EVENT_COLUMNS, EventRow, utc_now
+from customerflow_command.database import utc_now
+from customerflow_command.store import EVENT_COLUMNS, EventRow
 
 log = structlog.get_logger()
 

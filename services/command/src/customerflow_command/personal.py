@@ -19,15 +19,17 @@ import msgspec
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.keywrap import InvalidUnwrap, aes_key_unwrap, aes_key_wrap
-from customerflow_shared.events import EVENTS, CustomerEvent, event_name, personal_fields
+from customerflow_shared.events import EVENTS, CustomerEvent, event_name, personal_fields, redacted_fields
 
-from customerflow_command.customer import Claim
+from customerflow_command.customer.claims import Claim
+from customerflow_command.upcasting import upcast
 
 KEY_BYTES = 32
 NONCE_BYTES = 12
 
 _KEY_ID = re.compile(r"[A-Za-z0-9._-]{1,32}")
 _PERSONAL_FIELDS = {name: personal_fields(event) for name, event in EVENTS.items()}
+_REDACTED_FIELDS = {name: redacted_fields(event) for name, event in EVENTS.items()}
 
 
 class UnreadableEvent(Exception):
@@ -79,11 +81,12 @@ class MasterKeys:
 
 
 class Sealed(msgspec.Struct, frozen=True):
-    """An event as it is stored: its name, the clear fields as JSON, the personal ones as ciphertext (None if it has
+    """An event as it is stored: its form, the clear fields as JSON, the personal ones as ciphertext (None if it has
     none).
     """
 
     name: str
+    schema_version: int
     data: str
     pii: bytes | None
 
@@ -95,45 +98,57 @@ def new_data_key() -> bytes:
 def seal(event: CustomerEvent, data_key: bytes, customer_id: UUID, event_id: UUID) -> Sealed:
     name = event_name(type(event))
     fields: dict[str, Any] = msgspec.to_builtins(event)
-    personal = {field: fields.pop(field) for field in _PERSONAL_FIELDS[name]}
+    personal = {field: fields.pop(field) for field in _PERSONAL_FIELDS[name] & fields.keys()}
     del fields["type"]
     pii = None
     if personal:
         nonce = os.urandom(NONCE_BYTES)
         plain = msgspec.json.encode(personal)
         pii = nonce + AESGCM(data_key).encrypt(nonce, plain, _bound_to(customer_id, event_id, name))
-    return Sealed(name, msgspec.json.encode(fields).decode(), pii)
+    return Sealed(name, event.schema_version, msgspec.json.encode(fields).decode(), pii)
 
 
-def unseal(sealed: Sealed, data_key: bytes, customer_id: UUID, event_id: UUID) -> CustomerEvent:
-    """Raises UnreadableEvent if the row does not hold what `seal` wrote for this customer and event."""
+def unseal(sealed: Sealed, data_key: bytes | None, customer_id: UUID, event_id: UUID) -> CustomerEvent:
+    """The event in its present form; redacted if the data key is destroyed (None).
+
+    Raises UnreadableEvent if the row does not hold what `seal` wrote for this customer and event.
+    """
     try:
         fields: dict[str, Any] = msgspec.json.decode(sealed.data)
-        if sealed.pii is not None:
+        if sealed.pii is not None and data_key is not None:
             nonce, cipher = sealed.pii[:NONCE_BYTES], sealed.pii[NONCE_BYTES:]
             bound_to = _bound_to(customer_id, event_id, sealed.name)
             fields |= msgspec.json.decode(AESGCM(data_key).decrypt(nonce, cipher, bound_to))
-        event: CustomerEvent = msgspec.convert(fields | {"type": sealed.name}, CustomerEvent)
+        (name, version), fields = upcast((sealed.name, sealed.schema_version), fields)
+        if version != EVENTS[name].schema_version:
+            raise UnreadableEvent(f"{name} {version} is not a form that this program knows")
+        if data_key is None:
+            fields |= _REDACTED_FIELDS[name]
+        event: CustomerEvent = msgspec.convert(fields | {"type": name}, CustomerEvent)
         return event
     except InvalidTag:
         raise UnreadableEvent("the ciphertext does not belong to this customer, event and key") from None
-    except (msgspec.DecodeError, TypeError, ValueError):
+    except (msgspec.DecodeError, KeyError, TypeError, ValueError):
         raise UnreadableEvent(f"{sealed.name[:64]} is not an event that this program knows") from None
 
 
-class ClaimHasher:
-    """Claims are stored as HMACs: equal for equal values, and no value can be read or guessed from one without the
-    pepper.
+class Pepper:
+    """Makes HMACs of what must be found again but never read: claims, idempotency keys. Equal for equal values, and no
+    value can be read or guessed from one without the pepper.
     """
 
-    def __init__(self, pepper: str) -> None:
-        self._pepper = decode_key(pepper)
+    def __init__(self, text: str) -> None:
+        """Raises ValueError, without quoting the text, unless it is the base64 of 32 bytes."""
+        self._key = decode_key(text)
 
-    def __call__(self, claim: Claim) -> bytes:
-        return hmac.digest(self._pepper, f"{claim.kind}|{claim.normal_form}".encode(), hashlib.sha256)
+    def digest(self, kind: str, value: bytes) -> bytes:
+        return hmac.digest(self._key, kind.encode() + b"|" + value, hashlib.sha256)
+
+    def claim(self, claim: Claim) -> bytes:
+        return self.digest(claim.kind, claim.normal_form.encode())
 
     def fingerprint(self) -> bytes:
-        return _fingerprint(self._pepper)
+        return _fingerprint(self._key)
 
 
 def _fingerprint(secret: bytes) -> bytes:

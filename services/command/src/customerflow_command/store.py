@@ -13,8 +13,9 @@ from customerflow_shared.events import Metadata, Place, Recorded
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from customerflow_command import database
-from customerflow_command.customer import Customer, evolve
+from customerflow_command.customer.state import Customer, evolve
 from customerflow_command.personal import KeyProvider, Sealed, UnreadableEvent, WrappedKey, unseal
+from customerflow_command.unit import HashedClaim
 
 log = structlog.get_logger()
 
@@ -22,9 +23,14 @@ FEED_PAGE = 500
 
 EVENT_COLUMNS = (
     "e.position, e.customer_id, e.version, e.event_id, e.schema_version, e.recorded_at, e.metadata, "
-    "e.type, e.data, e.pii, k.master_key_id, k.wrapped"
+    "e.type, e.data, e.pii, k.master_key_id, k.wrapped, "
+    # a key may be missing for one reason only
+    "CASE WHEN k.wrapped IS NULL THEN EXISTS (SELECT 1 FROM cf_events d WHERE d.customer_id = e.customer_id "
+    "AND d.type = 'CustomerErased') ELSE 0 END"
 )
-_SELECT = f"SELECT {EVENT_COLUMNS} FROM cf_events e LEFT JOIN cf_customer_keys k ON k.customer_id = e.customer_id "
+SELECT_EVENTS = (
+    f"SELECT {EVENT_COLUMNS} FROM cf_events e LEFT JOIN cf_customer_keys k ON k.customer_id = e.customer_id "
+)
 
 _metadata = msgspec.json.Decoder(Metadata)
 
@@ -80,6 +86,7 @@ class EventRow(NamedTuple):
     pii: bytes | None
     master_key_id: str | None
     wrapped_key: bytes | None
+    erased: int
 
     @property
     def customer(self) -> UUID:
@@ -99,21 +106,27 @@ class EventReader:
         self._keys = keys
 
     def read(self, row: EventRow) -> Recorded:
-        """Raises UnreadableEvent if the row cannot be what this system wrote."""
-        if row.key is None:
+        """In its present form, and redacted if its customer is erased.
+
+        Raises UnreadableEvent if the row cannot be what this system wrote.
+        """
+        if row.key is None and not row.erased:
             raise UnreadableEvent("the customer has no data key")
         try:
             event_id = UUID(bytes=row.event_id)
-            sealed = Sealed(row.name, row.data, row.pii)
+            sealed = Sealed(row.name, row.schema_version, row.data, row.pii)
+            data_key = self._keys.unwrap(row.key) if row.key else None
+            event = unseal(sealed, data_key, row.customer, event_id)
             return Recorded(
                 position=row.position,
                 customer_id=row.customer,
                 version=row.version,
                 event_id=event_id,
-                schema_version=row.schema_version,
+                schema_version=event.schema_version,
                 recorded_at=row.recorded_at.replace(tzinfo=UTC),
+                redacted=data_key is None,
                 metadata=_metadata.decode(row.metadata),
-                event=unseal(sealed, self._keys.unwrap(row.key), row.customer, event_id),
+                event=event,
             )
         except (msgspec.MsgspecError, ValueError, TypeError, AttributeError):
             raise UnreadableEvent("the row is not what this program writes") from None
@@ -144,6 +157,14 @@ class Store:
         self.cache.put(customer_id, known)
         return known
 
+    async def holder(self, claim: HashedClaim) -> UUID | None:
+        """Who holds the value."""
+        async with database.session(self._engine) as session:
+            rows = await session.rows(
+                "SELECT customer_id FROM cf_claims WHERE kind = %s AND key_hash = %s", (claim.kind, claim.key_hash)
+            )
+        return UUID(bytes=rows[0][0]) if rows else None
+
     async def head(self) -> int:
         """The last position that has been given out and committed."""
         async with database.session(self._engine) as session:
@@ -172,7 +193,7 @@ class Store:
 
     async def _rows(self, condition: str, *arguments: object) -> list[EventRow]:
         async with database.session(self._engine) as session:
-            return [EventRow(*row) for row in await session.rows(_SELECT + condition, arguments)]
+            return [EventRow(*row) for row in await session.rows(SELECT_EVENTS + condition, arguments)]
 
     def _read(self, rows: Iterable[EventRow]) -> list[Recorded | Place]:
         page: list[Recorded | Place] = []
@@ -183,9 +204,3 @@ class Store:
                 log.error("event cannot be read", position=row.position, error=str(error))
                 page.append(Place(position=row.position, customer_id=row.customer, version=row.version))
         return page
-
-
-def utc_now() -> datetime:
-    """Now, to the millisecond: what the event table keeps, so that every reader sees the same time."""
-    now = datetime.now(UTC)
-    return now.replace(microsecond=now.microsecond // 1000 * 1000)
