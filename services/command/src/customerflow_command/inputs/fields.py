@@ -1,182 +1,173 @@
-"""From a request body to a command: strict JSON first, then every field with its own verdict, all faults at once."""
+"""Reads a JSON object field by field and gathers what is wrong, so that a caller hears of every fault at once."""
 
-import json
-import unicodedata
-from collections.abc import Callable, Mapping
-from typing import Any, cast
+from collections.abc import Callable, Mapping, Set
+from typing import Any, TypeAlias, TypeVar, cast
 
-import msgspec
-from customerflow_shared.events import CustomerType
 from customerflow_shared.problems import Fault, Problem
-from email_validator import EmailNotValidError, validate_email
+from msgspec import UNSET, UnsetType
 
-from customerflow_command.customer import ChangeCustomer, RegisterCustomer
-
-MAX_NAME = 200
-MAX_EMAIL = 254
 MAX_FAULTS = 100
-READ_ONLY = frozenset({"id", "version", "status", "createdAt", "updatedAt"})
+READ_ONLY = frozenset(
+    {
+        "id",
+        "version",
+        "status",
+        "createdAt",
+        "updatedAt",
+        "emailVerifiedAt",
+        "phoneVerifiedAt",
+        "suspendedUntil",
+        "dataQuality",
+        "erasure",
+    }
+)
+MAX_SHOWN = 64  # characters of the name of a field that we do not know
 
-# letters and symbols that show nothing: Hangul fillers, the Braille blank
-BLANK = frozenset("\u115f\u1160\u2800\u3164\uffa0")
-# embeddings, overrides and isolates: they turn the text around them
-BIDI_CONTROLS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
-LINE_SEPARATORS = frozenset("\u2028\u2029")
-
-_TYPES: tuple[CustomerType, ...] = ("person", "company")
-
-
-def json_object(body: bytes) -> dict[str, Any]:
-    """Raises Problem `malformed-json` for anything but one JSON object with unique member names."""
-    try:
-        value = json.loads(body.decode("utf-8"), object_pairs_hook=_unique_members, parse_constant=_refuse_constant)
-    except UnicodeDecodeError as error:
-        raise Problem("malformed-json", f"The body is not UTF-8: byte {error.start}.") from None
-    except json.JSONDecodeError as error:
-        raise Problem("malformed-json", f"The body is not JSON: character {error.pos}.") from None
-    except RecursionError:
-        raise Problem("malformed-json", "The body is nested too deeply.") from None
-    except ValueError as error:
-        # raised by our hooks, and by Python for integers of thousands of digits
-        reason = str(error) if isinstance(error, _Refused) else "A number is too long."
-        raise Problem("malformed-json", reason) from None
-    if not isinstance(value, dict):
-        raise Problem("malformed-json", "The body is not a JSON object.")
-    return value
+T = TypeVar("T")
+Parser: TypeAlias = Callable[[Any], T]
 
 
-def register(body: Mapping[str, Any]) -> RegisterCustomer:
-    """Raises Problem `invalid-fields` with one fault a field."""
-    fields = _Fields(body, {"type", "name", "email"}, not_patchable=frozenset())
-    customer_type = fields.required("type", _customer_type)
-    name = fields.required("name", _name)
-    email = fields.optional("email", _email)
-    fields.check()
-    return RegisterCustomer(
-        customer_type=cast(CustomerType, customer_type),
-        name=cast(str, name),
-        email=None if email is msgspec.UNSET else email,
-    )
+class Unfit(Exception):
+    """Why a value is refused. `detail` never repeats it."""
 
-
-def change(body: Mapping[str, Any]) -> ChangeCustomer:
-    """A merge patch (RFC 7396): null removes. Raises Problem `invalid-fields` with one fault a field."""
-    fields = _Fields(body, {"name", "email"}, not_patchable=frozenset({"type"}))
-    name = msgspec.UNSET if "name" not in body else fields.required("name", _name)
-    email = fields.optional("email", _email)
-    fields.check()
-    return ChangeCustomer(name=cast("str | msgspec.UnsetType", name), email=email)
-
-
-def nothing(body: Mapping[str, Any]) -> None:
-    """For commands that have no fields."""
-    _Fields(body, set(), not_patchable=frozenset()).check()
-
-
-class _Refused(ValueError):
-    pass
-
-
-class _Unfit(Exception):
     def __init__(self, code: str, detail: str) -> None:
+        super().__init__(code)
         self.code = code
         self.detail = detail
 
 
-class _Fields:
-    """Reads fields one by one and remembers what was wrong with each."""
+REQUIRED = Unfit("required", "The field must be given, and may not be null.")
 
-    def __init__(self, body: Mapping[str, Any], known: set[str], not_patchable: frozenset[str]) -> None:
-        self._body = body
-        self._faults = [_unexpected(name, not_patchable) for name in body if name not in known]
 
-    def required(self, name: str, parse: Callable[[Any], str]) -> str | None:
-        if self._body.get(name) is None:
-            self._refuse(name, "required", "The field must be given, and may not be null.")
-            return None
-        return self._parse(name, parse)
+class Fields:
+    """The members of one object. `check` tells all faults that were found in it, and in the objects inside it.
 
-    def optional(self, name: str, parse: Callable[[Any], str]) -> str | msgspec.UnsetType | None:
-        if name not in self._body:
-            return msgspec.UNSET
-        return None if self._body[name] is None else self._parse(name, parse)
+    A value that was refused reads as None, whatever its parser's type says: use nothing before `check`, or mind it.
+    """
+
+    def __init__(
+        self,
+        members: Mapping[str, Any],
+        known: Set[str],
+        *,
+        not_patchable: Set[str] = frozenset(),
+        at: str = "#",
+        faults: list[Fault] | None = None,
+    ) -> None:
+        self._members = members
+        self._at = at
+        self._faults: list[Fault] = [] if faults is None else faults
+        for name in members:
+            if name not in known:
+                self.refuse(_unexpected(name, not_patchable), name)
+
+    def mentions(self, name: str) -> bool:
+        return name in self._members
+
+    def holds(self, name: str) -> bool:
+        return self._members.get(name) is not None
+
+    def required(self, name: str, parse: Parser[T]) -> T:
+        value = self._members.get(name)
+        return cast(T, self.refuse(REQUIRED, name)) if value is None else self.parse(value, parse, name)
+
+    def optional(self, name: str, parse: Parser[T]) -> T | None:
+        value = self._members.get(name)
+        return None if value is None else self.parse(value, parse, name)
+
+    def patch(self, name: str, parse: Parser[T]) -> T | UnsetType | None:
+        """As in a merge patch (RFC 7396): what is absent stays, null removes."""
+        return self.optional(name, parse) if name in self._members else UNSET
+
+    def patch_required(self, name: str, parse: Parser[T]) -> T | UnsetType:
+        return self.required(name, parse) if name in self._members else UNSET
+
+    def parameter(self, name: str, value: object, parse: Parser[T]) -> T:
+        """A value from the path, told with the faults of the body."""
+        try:
+            return parse(value)
+        except Unfit as unfit:
+            return cast(T, self.refuse_parameter(unfit, name))
+
+    def values(self, name: str, limit: int, parse: Parser[T]) -> tuple[T, ...]:
+        """An array; what is in it twice is taken once."""
+        items = self._array(name, limit)
+        return tuple(dict.fromkeys(self.parse(item, parse, name, str(index)) for index, item in enumerate(items)))
+
+    def objects(self, name: str, limit: int, known: Set[str]) -> "list[Fields]":
+        """The objects of an array, each to be read in its turn."""
+        items = self._array(name, limit)
+        return [
+            self._inner(item, known, name, str(index))
+            for index, item in enumerate(items)
+            if self._is_object(item, name, str(index))
+        ]
+
+    def object(self, name: str, known: Set[str]) -> "Fields":
+        """One without members if it is missing or none; the fault is noted."""
+        value = self.required(name, lambda given: given)
+        return self._inner(value if value is not None and self._is_object(value, name) else {}, known, name)
+
+    def mapping(self, name: str, limit: int) -> Mapping[str, Any]:
+        """An object whose members have names of the caller's choice; empty if it is missing or null."""
+        value = self._members.get(name)
+        if value is None or not self._is_object(value, name):
+            return {}
+        if len(value) > limit:
+            self.refuse(Unfit("too-many", f"There may be at most {limit}."), name)
+            return {}
+        return cast(Mapping[str, Any], value)
+
+    def parse(self, value: Any, parse: Parser[T], *path: str) -> T:
+        try:
+            return parse(value)
+        except Unfit as unfit:
+            return cast(T, self.refuse(unfit, *path))
+
+    def refuse(self, unfit: Unfit, *path: str) -> None:
+        """A member, or a member's member; without a path the object itself."""
+        pointer = "/".join((self._at, *map(_escaped, path)))
+        self._faults.append(Fault(pointer=pointer, code=unfit.code, detail=unfit.detail))
+
+    def refuse_parameter(self, unfit: Unfit, name: str) -> None:
+        self._faults.append(Fault(parameter=name, code=unfit.code, detail=unfit.detail))
 
     def check(self) -> None:
+        """Raises Problem `invalid-fields`."""
         if self._faults:
             raise Problem("invalid-fields", "See `errors` for each field.", errors=self._faults[:MAX_FAULTS])
 
-    def _parse(self, name: str, parse: Callable[[Any], str]) -> str | None:
-        try:
-            return parse(self._body[name])
-        except _Unfit as unfit:
-            self._refuse(name, unfit.code, unfit.detail)
-            return None
+    def _array(self, name: str, limit: int) -> list[Any]:
+        value = self._members.get(name)
+        if value is None:
+            return []
+        if not isinstance(value, list):
+            self.refuse(Unfit("type", "The value must be an array."), name)
+        elif len(value) > limit:
+            self.refuse(Unfit("too-many", f"There may be at most {limit}."), name)
+        else:
+            return value
+        return []
 
-    def _refuse(self, name: str, code: str, detail: str) -> None:
-        self._faults.append(Fault(pointer=f"#/{name}", code=code, detail=detail))
+    def _is_object(self, value: Any, *path: str) -> bool:
+        if isinstance(value, dict):
+            return True
+        self.refuse(Unfit("type", "The value must be an object."), *path)
+        return False
+
+    def _inner(self, members: Mapping[str, Any], known: Set[str], *path: str) -> "Fields":
+        return Fields(members, known, at="/".join((self._at, *path)), faults=self._faults)
 
 
-def _unexpected(name: str, not_patchable: frozenset[str]) -> Fault:
-    if name in READ_ONLY:
-        return Fault(pointer=f"#/{name}", code="read-only-field", detail="The field is set by the system.")
+def _unexpected(name: str, not_patchable: Set[str]) -> Unfit:
     if name in not_patchable:
-        return Fault(pointer=f"#/{name}", code="not-patchable", detail="The field cannot be changed by a patch.")
-    shown = name[:64].encode("utf-8", "replace").decode().replace("~", "~0").replace("/", "~1")
-    return Fault(pointer=f"#/{shown}", code="unknown-field", detail="There is no such field here.")
+        return Unfit("not-patchable", "The field cannot be changed by a patch; it has routes of its own.")
+    if name in READ_ONLY:
+        return Unfit("read-only-field", "The field is set by the system.")
+    return Unfit("unknown-field", "There is no such field here.")
 
 
-def _text(value: Any, limit: int) -> str:
-    if not isinstance(value, str):
-        raise _Unfit("type", "The value must be a string.")
-    text = value.strip()
-    if any(_is_forbidden(character) for character in text):
-        raise _Unfit("invalid-characters", "Control characters and lone surrogates are not allowed.")
-    if not any(_is_visible(character) for character in text):
-        raise _Unfit("blank", "The value must not be blank.")
-    if len(text) > limit:
-        raise _Unfit("too-long", f"The value must have at most {limit} characters.")
-    return text
-
-
-def _is_forbidden(character: str) -> bool:
-    code = ord(character)
-    control = code < 0x20 or 0x7F <= code < 0xA0 or 0xD800 <= code < 0xE000
-    return control or character in BIDI_CONTROLS or character in LINE_SEPARATORS
-
-
-def _is_visible(character: str) -> bool:
-    """Not a space, a format character or a mark that needs a letter."""
-    return unicodedata.category(character)[0] not in "ZCM" and character not in BLANK
-
-
-def _customer_type(value: Any) -> str:
-    if not isinstance(value, str):
-        raise _Unfit("type", "The value must be a string.")
-    if value not in _TYPES:
-        raise _Unfit("not-allowed", "The value must be `person` or `company`.")
-    return value
-
-
-def _name(value: Any) -> str:
-    """Composed (NFC), so that what looks the same is the same, however it was typed."""
-    return _text(unicodedata.normalize("NFC", value) if isinstance(value, str) else value, MAX_NAME)
-
-
-def _email(value: Any) -> str:
-    """The address as it was written, its domain lower-cased and in Unicode."""
-    text = _text(value, MAX_EMAIL)
-    try:
-        return validate_email(text, check_deliverability=False, strict=True).normalized
-    except EmailNotValidError:
-        raise _Unfit("email-syntax", "The value is not an e-mail address that can be used.") from None
-
-
-def _unique_members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    members = dict(pairs)
-    if len(members) != len(pairs):
-        raise _Refused("An object has the same member twice.")
-    return members
-
-
-def _refuse_constant(_: str) -> None:
-    raise _Refused("NaN and Infinity are not JSON.")
+def _escaped(name: str) -> str:
+    """One step of a JSON pointer (RFC 6901)."""
+    shown = name if name.isascii() else name.encode("utf-8", "replace").decode()
+    return shown[:MAX_SHOWN].replace("~", "~0").replace("/", "~1")

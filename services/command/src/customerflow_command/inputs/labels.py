@@ -1,0 +1,97 @@
+"""Tags and external ids: clear words about a customer, so neither may say who it is."""
+
+import re
+from typing import Any
+
+from customerflow_shared.values import ExternalId
+
+from customerflow_command.inputs.context import Context
+from customerflow_command.inputs.fields import Fields, Parser, Unfit
+from customerflow_command.inputs.tax_ids import is_brazilian
+from customerflow_command.inputs.text import slug, trimmed
+
+MAX_TAGS = 50
+MAX_EXTERNAL_IDS = 20
+MAX_EXTERNAL_ID = 255
+
+_PAIR = {"source", "value"}
+_EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
+# as it is written for others: with + or an area code in brackets; bare digits may be anything
+_PHONE = re.compile(r"\+[0-9 ().\-]{7,}|\([0-9]{2,4}\) ?[0-9][0-9 .\-]{5,}")
+
+
+def tag(text: str) -> str:
+    """One from the path."""
+    fields = Fields({}, frozenset())
+    given = fields.parameter("tag", text, _tag)
+    fields.check()
+    return given
+
+
+def tags(fields: Fields) -> tuple[str, ...]:
+    return fields.values("tags", MAX_TAGS, _tag)
+
+
+def external_id(source: str, value: str, context: Context, *, in_path: bool) -> ExternalId:
+    """A personal one does not belong into a path, which others write into their logs."""
+    if not in_path:
+        return external_id_of({"source": source, "value": value}, context)
+    fields = Fields({}, frozenset())
+    known_source = fields.parameter("source", source, slug)
+    personal = known_source in context.personal_sources
+    if personal:
+        fields.refuse_parameter(Unfit("external-id-personal", "Ids of this source are personal: use a body."), "source")
+    known_value = fields.parameter("value", value, _value(personal))
+    fields.check()
+    return ExternalId(source=known_source, value=known_value)
+
+
+def external_id_of(body: dict[str, Any], context: Context) -> ExternalId:
+    """The body of a route that links or unlinks one."""
+    fields = Fields(body, _PAIR)
+    found = _external_id(fields, context)
+    fields.check()
+    return found
+
+
+def external_id_in(body: dict[str, Any], context: Context) -> tuple[ExternalId, dict[str, Any]]:
+    """The external id that a body names its customer by, and the rest of the body."""
+    fields = Fields(body, body.keys())
+    found = _external_id(fields.object("externalId", _PAIR), context)
+    fields.check()
+    return found, {name: value for name, value in body.items() if name != "externalId"}
+
+
+def external_ids(fields: Fields, context: Context) -> tuple[ExternalId, ...]:
+    items = fields.objects("externalIds", MAX_EXTERNAL_IDS, _PAIR)
+    return tuple(dict.fromkeys(_external_id(item, context) for item in items))
+
+
+def _external_id(fields: Fields, context: Context) -> ExternalId:
+    source = fields.required("source", slug)
+    personal = source in context.personal_sources
+    return ExternalId(source=source, value=fields.required("value", _value(personal)), personal=personal)
+
+
+def _value(personal: bool) -> Parser[str]:
+    """Compared byte by byte, so it stays as it is."""
+
+    def parse(value: Any) -> str:
+        given = trimmed(value, MAX_EXTERNAL_ID)
+        if not personal and _says_who(given):
+            raise Unfit("external-id-personal", "The value is an e-mail address, a phone number or a tax id.")
+        return given
+
+    return parse
+
+
+def _says_who(value: str) -> bool:
+    if _EMAIL.fullmatch(value):
+        return True
+    if 11 <= len(value) <= 18 and is_brazilian(value):
+        return True
+    return _PHONE.fullmatch(value) is not None
+
+
+def _tag(value: Any) -> str:
+    return slug(value, "tag-format")
