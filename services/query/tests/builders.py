@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from uuid import UUID
 
 from customerflow_shared import views
-from customerflow_shared.views import CustomerView
+from customerflow_shared.views import CustomerView, ErasedView, View
 from redis.asyncio import Redis
 
 ANA, BRUNO, NOBODY = UUID("019aab3e-7c00-7000-8000-00000000000a"), UUID(int=0xB), UUID(int=0xC)
@@ -26,7 +26,11 @@ def customer(customer_id: UUID = ANA, *, version: int = 7, name: str = "Ana Souz
     )
 
 
-async def publish(redis: Redis, *customers: CustomerView, generation: str = GENERATION) -> None:
+def erased(customer_id: UUID = ANA, *, version: int = 8) -> ErasedView:
+    return ErasedView(id=customer_id, version=version, erased_at="2026-11-22T12:00:08.005Z")
+
+
+async def publish(redis: Redis, *customers: View, generation: str = GENERATION) -> None:
     """Store the customers, and let the generation be live and vouched for."""
     await redis.mset({views.customer_key(generation, one.id): views.pack(one) for one in customers})
     await redis.mset({views.LIVE: generation, views.VOUCHED: str((await redis.info("server"))["run_id"])})

@@ -16,7 +16,7 @@ from customerflow_shared import views
 from redis.asyncio import Redis
 from uvicorn.lifespan.on import LifespanOn
 
-from .builders import ANA, GENERATION, NOBODY, customer, publish
+from .builders import ANA, GENERATION, NOBODY, customer, erased, publish
 
 PATH = f"/v1/customers/{ANA}"
 
@@ -54,7 +54,7 @@ def assert_problem(response: httpx.Response, status: int, code: str) -> dict[str
 async def test_a_customer_is_answered_byte_for_byte_as_stored(api: httpx.AsyncClient) -> None:
     response = await api.get(PATH)
     assert response.status_code == 200
-    assert response.content == views.split(views.pack(customer()))[1]
+    assert response.content == views.split(views.pack(customer())).document
     assert dict(response.headers) == {
         "etag": '"7"',
         "cache-control": "private, no-cache",
@@ -97,6 +97,29 @@ async def test_a_customer_that_does_not_exist_is_not_found(api: httpx.AsyncClien
     path = f"/v1/customers/{NOBODY}"
     assert assert_problem(await api.get(path), 404, "customer-not-found")["instance"] == path
     assert_problem(await api.get(path, headers={"If-None-Match": "*"}), 404, "customer-not-found")
+
+
+async def test_an_erased_customer_is_gone(api: httpx.AsyncClient, redis: Redis) -> None:
+    await publish(redis, erased())
+    response = await api.get(PATH)
+    problem = assert_problem(response, 410, "customer-erased")
+    assert {key: problem[key] for key in ("id", "currentVersion", "erasedAt", "instance")} == {
+        "id": str(ANA),
+        "currentVersion": 8,
+        "erasedAt": "2026-11-22T12:00:08.005Z",
+        "instance": PATH,
+    }
+    assert (response.headers["etag"], response.headers["cache-control"]) == ('"8"', "private, no-cache")
+    head = await api.head(PATH)
+    assert (head.status_code, head.headers, head.content) == (410, response.headers, b"")
+
+
+@pytest.mark.parametrize("tag", ['"8"', 'W/"8"', "*"])
+async def test_who_holds_an_erased_customer_is_told_so_all_the_same(
+    api: httpx.AsyncClient, redis: Redis, tag: str
+) -> None:
+    await publish(redis, erased())
+    assert_problem(await api.get(PATH, headers={"If-None-Match": tag}), 410, "customer-erased")
 
 
 @pytest.mark.parametrize(

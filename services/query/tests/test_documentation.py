@@ -29,9 +29,12 @@ async def test_the_customers_route_is_described(api: httpx.AsyncClient) -> None:
             "Prefer",
             "If-None-Match",
         }
-        assert {"200", "304", "400", "404", "503"} <= set(operation["responses"])
+        assert {"200", "304", "400", "404", "410", "503"} <= set(operation["responses"])
     schema = path["get"]["responses"]["200"]["content"]["application/json"]["schema"]
     assert {"id", "version", "name", "email", "status"} <= set(schema["properties"])
+    gone = path["get"]["responses"]["410"]["content"]["application/problem+json"]
+    assert {"id", "currentVersion", "erasedAt"} <= set(gone["schema"]["properties"])
+    assert gone["examples"]["customer-erased"]["value"]["status"] == 410
 
 
 async def test_the_page_loads_nothing_from_other_hosts(api: httpx.AsyncClient) -> None:

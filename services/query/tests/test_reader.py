@@ -9,15 +9,16 @@ from uuid import UUID
 
 import pytest
 from customerflow_query import reader
-from customerflow_query.reader import LARGEST_FETCH, Found, Reader, ReadModelUnavailable, Rebuilding
+from customerflow_query.reader import LARGEST_FETCH, Reader, ReadModelUnavailable, Rebuilding
 from customerflow_shared import views
+from customerflow_shared.views import Stored
 from redis.asyncio import Redis
 
-from .builders import ANA, BRUNO, GENERATION, NEXT, NOBODY, customer, publish, silent_server
+from .builders import ANA, BRUNO, GENERATION, NEXT, NOBODY, customer, erased, publish, silent_server
 
 
-def found(customer_id: UUID = ANA, *, version: int = 7, name: str = "Ana Souza") -> Found:
-    return Found(*views.split(views.pack(customer(customer_id, version=version, name=name))))
+def found(customer_id: UUID = ANA, *, version: int = 7, name: str = "Ana Souza") -> Stored:
+    return views.split(views.pack(customer(customer_id, version=version, name=name)))
 
 
 class Counted:
@@ -45,6 +46,15 @@ def counted(redis: Redis) -> tuple[Reader, Counted]:
 async def test_a_customer_is_read_as_it_is_stored(redis: Redis) -> None:
     await publish(redis, customer())
     assert await Reader(redis).read(ANA) == found()
+
+
+async def test_that_a_customer_is_erased_is_seen_without_reading_the_document(redis: Redis) -> None:
+    await publish(redis, customer(), erased(BRUNO))
+    ana, bruno = await asyncio.gather(*map(Reader(redis).read, [ANA, BRUNO]))
+    assert ana == found()
+    assert bruno == views.split(views.pack(erased(BRUNO)))
+    assert bruno
+    assert (bruno.version, bruno.erased) == (8, True)
 
 
 async def test_a_customer_that_does_not_exist_is_none(redis: Redis) -> None:
@@ -81,7 +91,7 @@ async def test_what_is_asked_for_while_redis_is_busy_goes_with_the_next_command(
     await it.read(many[0])  # learns the generation
     counting.mgets, counting.delay = 0, 0.05
 
-    async def in_a_turn_of_its_own(number: int) -> Found | None:
+    async def in_a_turn_of_its_own(number: int) -> Stored | None:
         await asyncio.sleep(number * 0.0005)
         return await it.read(many[number])
 

@@ -11,7 +11,7 @@ from customerflow_query.api import DEFAULT_WAIT, LONGEST_WAIT, CustomerRoute, pr
 from customerflow_query.reader import Reader
 from redis.asyncio import Redis
 
-from .builders import ANA, NOBODY, customer, publish
+from .builders import ANA, NOBODY, customer, erased, publish
 
 PATH = f"/v1/customers/{ANA}"
 
@@ -42,6 +42,16 @@ async def test_what_comes_in_time_is_waited_for(api: httpx.AsyncClient, redis: R
         assert not reading.done()
         await publish(redis, customer(version=version))
     assert (await reading).headers["etag"] == '"9"'
+
+
+async def test_an_erasure_is_waited_for_as_any_other_change(api: httpx.AsyncClient, redis: Redis) -> None:
+    reading = asyncio.create_task(api.get(PATH, params={"minVersion": 8}))
+    await asyncio.sleep(0.1)
+    assert not reading.done()
+    await publish(redis, erased(version=8))
+    assert (await reading).status_code == 410
+    beyond = await api.get(PATH, params={"minVersion": 9}, headers={"Prefer": "wait=0"})
+    assert (beyond.status_code, beyond.json()["currentVersion"]) == (503, 8)
 
 
 async def test_a_customer_that_is_yet_to_appear_is_waited_for(api: httpx.AsyncClient, redis: Redis) -> None:

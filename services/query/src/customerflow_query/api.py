@@ -8,21 +8,26 @@ from collections.abc import Iterable
 from typing import Any
 from uuid import UUID
 
+import msgspec
 from customerflow_shared import requests, telemetry
 from customerflow_shared.problems import MEDIA_TYPE, Problem, Translation, bug, instance
+from customerflow_shared.views import ErasedView, Stored
 from litestar.types import ASGIApp, Receive, Send
 
-from customerflow_query.reader import Found, Reader, ReadModelUnavailable, Rebuilding
+from customerflow_query.reader import Reader, ReadModelUnavailable, Rebuilding
 
 DEFAULT_WAIT = 1.0  # seconds
 LONGEST_WAIT = 10.0
 FIRST_PAUSE = 0.002
 LONGEST_PAUSE = 0.05
+CACHE_CONTROL = b"private, no-cache"
 
 TEMPLATE = "/v1/customers/{customer_id}"
 _PATH = re.compile(r"/v1/customers/([^/]+)")
 _WAIT = re.compile(rb'(?:^|[,;\s])wait\s*=\s*"?([0-9]{1,9})"?\s*(?:$|[,;])', re.IGNORECASE)
 _TAG = re.compile(rb'(?:W/)?"([0-9]+)"')
+
+_erased_decoder = msgspec.json.Decoder(ErasedView)
 
 Header = tuple[bytes, bytes]
 
@@ -73,8 +78,10 @@ class CustomerRoute:
             found = await self._at_least(minimum, wait, customer_id)
         if found is None:
             raise Problem("customer-not-found", "No customer has this id.")
+        if found.erased:
+            raise _erased(found)
 
-        headers: list[Header] = [(b"etag", b'"%d"' % found.version), (b"cache-control", b"private, no-cache")]
+        headers: list[Header] = [(b"etag", b'"%d"' % found.version), (b"cache-control", CACHE_CONTROL)]
         if minimum and applied:
             headers.append((b"preference-applied", applied))
         if _not_modified(scope["headers"], found.version):
@@ -85,7 +92,7 @@ class CustomerRoute:
         ]
         return 200, headers, found.document
 
-    async def _at_least(self, minimum: int, wait: float, customer_id: UUID) -> Found:
+    async def _at_least(self, minimum: int, wait: float, customer_id: UUID) -> Stored:
         """The customer once it has the version; Problem `projection-behind` if it does not get it in time."""
         clock = asyncio.get_running_loop().time
         deadline, pause = clock() + wait, FIRST_PAUSE
@@ -102,6 +109,19 @@ class CustomerRoute:
                 )
             await asyncio.sleep(pause)
             pause = min(pause * 1.5, LONGEST_PAUSE)
+
+
+def _erased(found: Stored) -> Problem:
+    """Never a 304: whoever holds an erased customer must hear that it is to be deleted."""
+    view = _erased_decoder.decode(found.document)
+    return Problem(
+        "customer-erased",
+        "The customer's data has been erased.",
+        headers={"ETag": f'"{view.version}"', "Cache-Control": CACHE_CONTROL.decode()},
+        id=view.id,
+        currentVersion=view.version,
+        erasedAt=view.erased_at,
+    )
 
 
 def _problem(shown: str, error: Exception) -> Problem:

@@ -1,9 +1,21 @@
 """OpenAPI for the customer's route, which being bare ASGI does not describe itself."""
 
+from typing import Any
+
 from customerflow_shared.openapi import header, inline_schema
 from customerflow_shared.problems import MEDIA_TYPE, ProblemDocument, responses
 from customerflow_shared.views import CustomerView
-from litestar.openapi.spec import OpenAPIMediaType, OpenAPIResponse, Operation, Parameter, PathItem, Reference, Schema
+from litestar.openapi import ResponseSpec
+from litestar.openapi.spec import (
+    Example,
+    OpenAPIMediaType,
+    OpenAPIResponse,
+    Operation,
+    Parameter,
+    PathItem,
+    Reference,
+    Schema,
+)
 from litestar.openapi.spec.enums import OpenAPIFormat, OpenAPIType
 
 _PARAMETERS = [
@@ -28,6 +40,7 @@ _PROBLEMS = responses(
     "unknown-parameter",
     "invalid-parameter",
     "customer-not-found",
+    "customer-erased",
     "projection-behind",
     "rebuilding",
     "unavailable",
@@ -37,14 +50,11 @@ _PROBLEMS = responses(
 
 def customer_path() -> PathItem:
     document = {"application/json": OpenAPIMediaType(schema=inline_schema(CustomerView))}
-    problem = {MEDIA_TYPE: OpenAPIMediaType(schema=inline_schema(ProblemDocument))}
+    problem = inline_schema(ProblemDocument)
     answers: dict[str, OpenAPIResponse | Reference] = {
         "200": OpenAPIResponse(description="The customer; ETag is its version.", content=document),
         "304": OpenAPIResponse(description="You hold this version."),
-        **{
-            str(status): OpenAPIResponse(description=spec.description, content=problem)
-            for status, spec in _PROBLEMS.items()
-        },
+        **{str(status): _problem(spec, problem) for status, spec in _PROBLEMS.items()},
     }
     return PathItem(
         get=Operation(
@@ -64,3 +74,11 @@ def customer_path() -> PathItem:
             },
         ),
     )
+
+
+def _problem(spec: ResponseSpec, schema: Any) -> OpenAPIResponse:
+    examples: dict[str, Example | Reference] = {
+        one.id: Example(summary=one.summary, value=one.value) for one in spec.examples or [] if one.id
+    }
+    content = {MEDIA_TYPE: OpenAPIMediaType(schema=schema, examples=examples)}
+    return OpenAPIResponse(description=spec.description, content=content)

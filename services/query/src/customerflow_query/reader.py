@@ -5,10 +5,11 @@ command.
 import asyncio
 from collections.abc import Iterable, Sequence
 from itertools import islice
-from typing import NamedTuple, cast
+from typing import cast
 from uuid import UUID
 
 from customerflow_shared import views
+from customerflow_shared.views import Stored
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
@@ -16,11 +17,6 @@ from redis.retry import Retry
 
 LARGEST_FETCH = 256
 FETCHES = 4  # at a time; fewer than connections, so that none has to wait for one
-
-
-class Found(NamedTuple):
-    version: int
-    document: bytes
 
 
 class Rebuilding(Exception):
@@ -49,10 +45,10 @@ class Reader:
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
         self._generation = ""
-        self._waiting: dict[UUID, asyncio.Future[Found | None]] = {}
+        self._waiting: dict[UUID, asyncio.Future[Stored | None]] = {}
         self._fetches: set[asyncio.Task[None]] = set()
 
-    async def read(self, customer_id: UUID) -> Found | None:
+    async def read(self, customer_id: UUID) -> Stored | None:
         """The customer, or None if it does not exist. Raises Rebuilding or ReadModelUnavailable."""
         future = self._waiting.get(customer_id)
         if future is None:
@@ -80,13 +76,13 @@ class Reader:
         self._fetches.discard(task)
         self._fetch_waiting()
 
-    async def _fetch(self, wanted: dict[UUID, asyncio.Future[Found | None]]) -> None:
+    async def _fetch(self, wanted: dict[UUID, asyncio.Future[Stored | None]]) -> None:
         try:
             vouched, documents = await self._documents(list(wanted))
             complete = all(documents) or await self._is_run_by(vouched)
             for future, stored in zip(wanted.values(), documents, strict=True):
                 if stored is not None:
-                    future.set_result(Found(*views.split(stored)))
+                    future.set_result(views.split(stored))
                 elif complete:
                     future.set_result(None)
                 else:
@@ -120,7 +116,7 @@ class Reader:
         return bool(vouched.decode() == (await self._redis.info("server"))["run_id"])
 
 
-def _fail(futures: Iterable[asyncio.Future[Found | None]], error: Exception) -> None:
+def _fail(futures: Iterable[asyncio.Future[Stored | None]], error: Exception) -> None:
     for future in futures:
         if not future.done():
             future.set_exception(error)
