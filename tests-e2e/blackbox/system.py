@@ -19,6 +19,7 @@ class System:
     relays: tuple[str, ...]
     projectors: tuple[str, ...]
     feed_token: str
+    delivery_token: str
     amqp: str
     redis: str
     mysql: str
@@ -51,6 +52,7 @@ def given(environment: Mapping[str, str] = os.environ) -> System | None:
         relays=(named["RELAY_URL"],),
         projectors=(named["PROJECTOR_URL"],),
         feed_token=named["FEED_TOKEN"],
+        delivery_token=named["DELIVERY_TOKEN"],
         amqp=named["AMQP_URL"],
         redis=named["REDIS_URL"],
         mysql=named["MYSQL_URL"],
@@ -63,16 +65,21 @@ _NAMES: Final = (
     "RELAY_URL",
     "PROJECTOR_URL",
     "FEED_TOKEN",
+    "DELIVERY_TOKEN",
     "AMQP_URL",
     "REDIS_URL",
     "MYSQL_URL",
 )
 
 
+# What the tests wait for happens soon; a source of external ids that is personal.
+RULES: Final = {"CF_UPKEEP_EVERY": "0.5", "CF_PERSONAL_SOURCES": "loyalty"}
+
+
 def started(stack: Stack, extra_env: Mapping[str, str] | None = None) -> System:
     """The stack as a system, with several of each program; whatever of it runs already is left running."""
     stack.start_servers()
-    stack.start_programs(replicas=REPLICAS, extra_env=extra_env)
+    stack.start_programs(replicas=REPLICAS, extra_env=RULES | dict(extra_env or {}))
     urls, env = stack.urls, stack.env
 
     def replicas(program: str) -> tuple[str, ...]:
@@ -84,6 +91,7 @@ def started(stack: Stack, extra_env: Mapping[str, str] | None = None) -> System:
         relays=replicas("relay"),
         projectors=replicas("projector"),
         feed_token=env["CF_FEED_TOKEN"],
+        delivery_token=env["CF_DELIVERY_TOKEN"],
         amqp=env["CF_AMQP_URL"],
         redis=env["CF_REDIS_URL"],
         mysql=env["CF_MYSQL_URL"],

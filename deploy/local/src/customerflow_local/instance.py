@@ -50,8 +50,8 @@ class Instance:
             state = json.loads(instance._state.read_text())
             instance.ports, instance.secrets = state["ports"], state["secrets"]
             instance.sockets = Path(state["sockets"])
-        if not instance.secrets:
-            instance.secrets = _new_secrets()
+        # an instance of an earlier release lacks the newer ones
+        instance.secrets = _new_secrets() | instance.secrets
         if not instance.sockets.is_absolute() or not instance.sockets.is_dir():
             instance.sockets = _socket_folder(folder)
         instance.save()
@@ -127,6 +127,7 @@ def _new_secrets() -> dict[str, str]:
         "amqp": secrets.token_urlsafe(24),
         "erlang_cookie": secrets.token_urlsafe(24),
         "feed_token": secrets.token_urlsafe(24),
+        "delivery_token": secrets.token_urlsafe(24),
         "master_keys": f"k1={key()}",
         "claim_pepper": key(),
     }

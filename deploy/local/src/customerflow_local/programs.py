@@ -24,7 +24,14 @@ PROGRAMS = (
     Program(
         "command",
         ("customerflow_command", "api"),
-        ("CF_MYSQL_URL", "CF_MASTER_KEYS", "CF_CLAIM_PEPPER", "CF_FEED_TOKEN", "CF_RELAY_DOORBELL"),
+        (
+            "CF_MYSQL_URL",
+            "CF_MASTER_KEYS",
+            "CF_CLAIM_PEPPER",
+            "CF_FEED_TOKEN",
+            "CF_DELIVERY_TOKEN",
+            "CF_RELAY_DOORBELL",
+        ),
     ),
     Program("relay", ("customerflow_command", "relay"), ("CF_MYSQL_URL", "CF_MASTER_KEYS", "CF_AMQP_URL")),
     Program(
@@ -62,6 +69,7 @@ def settings(instance: Instance, replicas: Mapping[str, int]) -> dict[str, str]:
         "CF_MASTER_KEYS": instance.secrets["master_keys"],
         "CF_CLAIM_PEPPER": instance.secrets["claim_pepper"],
         "CF_FEED_TOKEN": instance.secrets["feed_token"],
+        "CF_DELIVERY_TOKEN": instance.secrets["delivery_token"],
     }
     if "command" in ports:
         found["CF_FEED_URL"] = f"http://127.0.0.1:{ports['command']}"
