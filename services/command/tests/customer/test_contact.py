@@ -73,6 +73,12 @@ def test_somebody_else_may_verify_the_phone() -> None:
     assert when(VerifyPhone(phone=PHONE, method="call", verified_at=NOW), given=[NO_EMAIL, *verified]) == []
 
 
+def test_a_phone_is_verified_whatever_the_extension() -> None:
+    assert (
+        len(when(VerifyPhone(phone=Phone(number=PHONE.number), method="sms", verified_at=NOW), given=[NO_EMAIL])) == 1
+    )
+
+
 @pytest.mark.parametrize("given", [REGISTERED, registered(phone=Phone(number="+5511999997777", extension="12"))])
 def test_a_phone_that_the_customer_does_not_have_now_cannot_be_verified(given: CustomerEvent) -> None:
     with pytest.raises(ContactChanged):

@@ -26,7 +26,8 @@ def verify_email(customer: Customer, command: VerifyEmail) -> list[CustomerEvent
 
 
 def verify_phone(customer: Customer, command: VerifyPhone) -> list[CustomerEvent]:
-    if command.phone != customer.phone:
+    """Whoever verifies a phone has reached its number, not an extension behind it."""
+    if customer.phone is None or command.phone.number != customer.phone.number:
         raise ContactChanged
     if customer.phone_verified:
         return []

@@ -1,0 +1,370 @@
+"""Several customers, any commands in any order, beside a model that is nothing but sets and flags."""
+
+from collections.abc import Callable
+from copy import deepcopy
+from datetime import timedelta
+from uuid import UUID
+
+import pytest
+from customerflow_command.customer.claims import Claim, Uniqueness, claims
+from customerflow_command.customer.commands import (
+    AddAddress,
+    AddTaxId,
+    ArchiveCustomer,
+    CancelErasure,
+    ChangeCustomer,
+    Command,
+    ConfirmEmail,
+    DoWhatIsDue,
+    LinkExternalId,
+    ReactivateCustomer,
+    ReapplyErasure,
+    RecordConsent,
+    RegisterCustomer,
+    RemoveAddress,
+    RemoveTaxId,
+    RequestEmailVerification,
+    RequestErasure,
+    RestoreCustomer,
+    SetDefaultAddress,
+    SuspendCustomer,
+    TagCustomer,
+    UnlinkExternalId,
+    UntagCustomer,
+    UpsertCustomer,
+)
+from customerflow_command.customer.decide import decide
+from customerflow_command.customer.errors import CustomerError
+from customerflow_command.customer.state import Customer, code_hash
+from customerflow_shared.events import CustomerEvent
+from customerflow_shared.values import Consent, ConsentState, DefaultRole, PersonalProfile, Profile
+from hypothesis import settings
+from hypothesis import strategies as some
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from .model import Account, expected, set_archived, set_suspension, shown
+from .sentences import CODE, DAY, NOW, address, erp, number, state, tax_id
+
+UNIQUE = Uniqueness()
+
+
+WHO = some.integers(0, 2)
+NAMES = some.sampled_from(["Ana", "Bia"])
+EMAILS = some.sampled_from([None, "a@example.com", "A@Example.com", "b@example.com"])
+TAGS = some.sampled_from(["vip", "b2b"])
+EXTERNAL = some.sampled_from(["1", "2", "3"])
+TAX_IDS = some.tuples(some.sampled_from(["br_cpf", "pt_nif", "other"]), some.sampled_from(["1", "2"]))
+ROLES = some.sampled_from(["billing", "shipping"])
+ANY = some.integers(0, 5)
+DAYS = some.integers(0, 3).map(lambda days: days * DAY)
+
+
+class Customers(RuleBasedStateMachine):
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = NOW
+        self.model: dict[int, Account] = {}
+        self.streams: dict[int, list[CustomerEvent]] = {0: [], 1: [], 2: []}
+        self.holders: dict[Claim, int] = {}
+        self.ids = 0
+
+    def customer(self, who: int) -> Customer | None:
+        return state(self.streams[who])
+
+    def new_id(self) -> UUID:
+        self.ids += 1
+        return number(self.ids)
+
+    def send(
+        self,
+        who: int,
+        command: Command,
+        change: Callable[[Account], object] | None,
+        *,
+        events: int = 1,
+        refusal: str | None = None,
+        except_if: tuple[str, ...] = (),
+    ) -> None:
+        """`change` None: nothing happens. The refusals that every customer has in common come before `refusal`."""
+        refusal = self.common_refusal(who, except_if) or refusal
+        if refusal is not None:
+            with pytest.raises(CustomerError) as refused:
+                decide(self.customer(who), command, self.now)
+            assert type(refused.value).__name__ == refusal
+            return
+        decided = decide(self.customer(who), command, self.now)
+        assert len(decided) == (events if change else 0)
+        if change:
+            self.commit(who, decided, change)
+
+    def common_refusal(self, who: int, except_if: tuple[str, ...]) -> str | None:
+        account = self.model.get(who)
+        if account is None:
+            return "CustomerNotFound"
+        reasons = {
+            "CustomerIsErased": account.erased,
+            "ErasureIsPending": account.to_be_erased is not None,
+            "CustomerIsArchived": account.archived,
+        }
+        return next((reason for reason, true in reasons.items() if true and reason not in except_if), None)
+
+    def commit(self, who: int, decided: list[CustomerEvent], change: Callable[[Account], object]) -> None:
+        account = deepcopy(self.model[who])
+        change(account)
+        held = claims(state([*self.streams[who], *decided]), UNIQUE)
+        taken = any(self.holders.get(claim, who) != who for claim in held)
+        assert taken == any(account.keys() & other.keys() for i, other in self.model.items() if i != who)
+        if taken:
+            return
+        self.streams[who] += decided
+        self.model[who] = account
+        self.holders = {claim: holder for claim, holder in self.holders.items() if holder != who}
+        self.holders |= dict.fromkeys(held, who)
+
+    @rule(who=WHO, name=NAMES, email=EMAILS)
+    def register(self, who: int, name: str, email: str | None) -> None:
+        if who not in self.model:
+            decided = decide(None, RegisterCustomer(customer_type="person", name=name, email=email), self.now)
+            self.model[who] = Account(name="", email=None)
+            self.commit(who, decided, lambda new: new.__init__(name=name, email=email))  # type: ignore[misc]
+            if not self.streams[who]:
+                del self.model[who]
+
+    @rule(who=WHO, name=NAMES, email=EMAILS)
+    def change(self, who: int, name: str, email: str | None) -> None:
+        before = self.model.get(who) or Account(name="", email=None)
+        renamed, moved = before.name != name, before.email != email
+
+        def change(account: Account) -> None:
+            account.name = name
+            if moved:
+                account.set_email(email)
+
+        command = ChangeCustomer(personal=PersonalProfile(name=name), email=email)
+        self.send(who, command, change if renamed or moved else None, events=renamed + moved)
+
+    @rule(who=WHO, name=NAMES, external=EXTERNAL)
+    def upsert(self, who: int, name: str, external: str) -> None:
+        """As the mediator finds it: the holder of the external id, or nobody."""
+        change = ChangeCustomer(profile=Profile(type="person"), personal=PersonalProfile(name=name))
+        command = UpsertCustomer(external_id=erp(external), change=change)
+        holder = next((i for i, account in self.model.items() if external in account.external), None)
+        if holder is not None:
+            renamed = self.model[holder].name != name
+            self.send(holder, command, (lambda account: setattr(account, "name", name)) if renamed else None)
+        elif who not in self.model:
+            self.model[who] = Account(name=name, email=None)
+            self.commit(who, decide(None, command, self.now), lambda new: new.external.add(external))
+
+    @rule(who=WHO, tag=TAGS)
+    def tag(self, who: int, tag: str) -> None:
+        there = who in self.model and tag in self.model[who].tags
+        self.send(who, TagCustomer(tag=tag), None if there else lambda account: account.tags.add(tag))
+
+    @rule(who=WHO, tag=TAGS)
+    def untag(self, who: int, tag: str) -> None:
+        there = who in self.model and tag in self.model[who].tags
+        self.send(who, UntagCustomer(tag=tag), (lambda account: account.tags.remove(tag)) if there else None)
+
+    @rule(who=WHO, value=EXTERNAL)
+    def link(self, who: int, value: str) -> None:
+        there = who in self.model and value in self.model[who].external
+        command = LinkExternalId(external_id=erp(value))
+        self.send(who, command, None if there else lambda account: account.external.add(value))
+
+    @rule(who=WHO, value=EXTERNAL)
+    def unlink(self, who: int, value: str) -> None:
+        there = who in self.model and value in self.model[who].external
+        command = UnlinkExternalId(external_id=erp(value))
+        self.send(who, command, (lambda account: account.external.remove(value)) if there else None)
+
+    @rule(who=WHO, typed=TAX_IDS)
+    def add_tax_id(self, who: int, typed: tuple[str, str]) -> None:
+        new = self.new_id()
+        held = list(self.model[who].tax_ids.values()) if who in self.model else []
+        second = typed[0] != "other" and typed not in held and typed[0] in {type for type, _ in held}
+        self.send(
+            who,
+            AddTaxId(tax_id=tax_id(new.int, *typed)),
+            None if typed in held else lambda account: account.tax_ids.update({new: typed}),
+            refusal="TaxIdTypePresent" if second else None,
+        )
+
+    @rule(who=WHO, which=ANY)
+    def remove_tax_id(self, who: int, which: int) -> None:
+        held = sorted(self.model[who].tax_ids) if who in self.model else []
+        known = which < len(held)
+        one = held[which] if known else number(0)
+        refusal = None if known else "TaxIdNotFound"
+        self.send(who, RemoveTaxId(tax_id_id=one), lambda account: account.tax_ids.pop(one), refusal=refusal)
+
+    @rule(who=WHO)
+    def add_address(self, who: int) -> None:
+        new = self.new_id()
+        full = who in self.model and len(self.model[who].addresses) == 20
+        self.send(
+            who,
+            AddAddress(address=address(new.int)),
+            lambda account: account.addresses.add(new),
+            refusal="LimitReached" if full else None,
+        )
+
+    @rule(who=WHO, which=ANY)
+    def remove_address(self, who: int, which: int) -> None:
+        one, known = self.some_address(who, which)
+
+        def remove(account: Account) -> None:
+            account.addresses.remove(one)
+            account.defaults = {role: id for role, id in account.defaults.items() if id != one}
+
+        self.send(who, RemoveAddress(address_id=one), remove, refusal=None if known else "AddressNotFound")
+
+    @rule(who=WHO, which=ANY, role=ROLES)
+    def set_default_address(self, who: int, which: int, role: DefaultRole) -> None:
+        one, known = self.some_address(who, which)
+        there = known and self.model[who].defaults.get(role) == one
+        self.send(
+            who,
+            SetDefaultAddress(role=role, address_id=one),
+            None if there else lambda account: account.defaults.update({role: one}),
+            refusal=None if known else "AddressUnknown",
+        )
+
+    def some_address(self, who: int, which: int) -> tuple[UUID, bool]:
+        held = sorted(self.model[who].addresses) if who in self.model else []
+        return (held[which], True) if which < len(held) else (number(0), False)
+
+    @rule(
+        who=WHO,
+        word=some.sampled_from(["granted", "withdrawn"]),
+        purpose=some.sampled_from(["orders", "marketing"]),
+        age=DAYS,
+    )
+    def record_consent(self, who: int, word: ConsentState, purpose: str, age: timedelta) -> None:
+        at = self.now - age
+        account = self.model.get(who)
+        before = account.consents.get(purpose) if account else None
+        refusal = "ConsentIsStale" if before and at < before[0] else None
+        if account and account.suspended and (word, purpose) == ("granted", "marketing"):
+            refusal = "CustomerIsSuspended"
+        self.send(
+            who,
+            RecordConsent(consent=Consent(purpose=purpose, channel="email", state=word, captured_at=at, source="web")),
+            None if before == (at, word) else lambda account: account.consents.update({purpose: (at, word)}),
+            refusal=refusal,
+            except_if=("ErasureIsPending",) if word == "withdrawn" else (),
+        )
+
+    @rule(who=WHO, lasts=DAYS)
+    def request_code(self, who: int, lasts: timedelta) -> None:
+        new = self.new_id()
+        expires_at = self.now + lasts
+        account = self.model.get(who)
+        command = RequestEmailVerification(verification_id=new, code_hash=code_hash(new, CODE), expires_at=expires_at)
+        self.send(
+            who,
+            command,
+            None if account and account.verified else lambda account: setattr(account, "code", (expires_at, 0)),
+            refusal=None if account and account.email else "ContactChanged",
+        )
+
+    @rule(who=WHO, right=some.booleans())
+    def confirm(self, who: int, right: bool) -> None:
+        account = self.model.get(who)
+        code = account.code if account else None
+        live = code is not None and self.now < code[0] and code[1] < 5
+
+        def tried(account: Account) -> None:
+            assert code is not None
+            account.code, account.verified = (None, True) if right else ((code[0], code[1] + 1), False)
+
+        refusal = None if live else "NoPendingVerification"
+        self.send(who, ConfirmEmail(code=CODE if right else "000000"), tried, refusal=refusal)
+
+    @rule(who=WHO, lasts=some.none() | DAYS)
+    def suspend(self, who: int, lasts: timedelta | None) -> None:
+        until = None if lasts is None else self.now + lasts
+        account = self.model.get(who)
+        there = account is not None and account.suspended and account.until == until
+        self.send(who, SuspendCustomer(reason="fraud", until=until), None if there else set_suspension(True, until))
+
+    @rule(who=WHO)
+    def reactivate(self, who: int) -> None:
+        suspended = who in self.model and self.model[who].suspended
+        self.send(who, ReactivateCustomer(), set_suspension(False, None) if suspended else None)
+
+    @rule(who=WHO)
+    def archive(self, who: int) -> None:
+        there = who in self.model and self.model[who].archived
+        self.send(who, ArchiveCustomer(), None if there else set_archived(True), except_if=("CustomerIsArchived",))
+
+    @rule(who=WHO)
+    def restore(self, who: int) -> None:
+        status = self.model[who].status() if who in self.model else ""
+        self.send(
+            who,
+            RestoreCustomer(),
+            set_archived(False) if status == "archived" else None,
+            refusal="InvalidTransition" if status == "suspended" else None,
+            except_if=("CustomerIsArchived",),
+        )
+
+    @rule(who=WHO, grace=DAYS)
+    def request_erasure(self, who: int, grace: timedelta) -> None:
+        due_at = self.now + grace
+        pending = who in self.model and self.model[who].to_be_erased is not None
+        self.send(
+            who,
+            RequestErasure(due_at=due_at),
+            (lambda account: setattr(account, "to_be_erased", due_at)) if grace else Account.erase,
+            events=1 if grace or pending else 2,
+            except_if=("CustomerIsArchived",) if grace else ("CustomerIsArchived", "ErasureIsPending"),
+        )
+
+    @rule(who=WHO)
+    def cancel_erasure(self, who: int) -> None:
+        pending = who in self.model and self.model[who].to_be_erased is not None
+        self.send(
+            who,
+            CancelErasure(),
+            lambda account: setattr(account, "to_be_erased", None),
+            refusal=None if pending else "NoPendingErasure",
+            except_if=("CustomerIsArchived", "ErasureIsPending"),
+        )
+
+    @rule(who=WHO)
+    def reapply_erasure(self, who: int) -> None:
+        erased = who in self.model and self.model[who].erased
+        self.send(who, ReapplyErasure(), None if erased else Account.erase, except_if=ALWAYS)
+
+    @rule(days=DAYS)
+    def time_passes_and_the_system_does_what_is_due(self, days: timedelta) -> None:
+        self.now += days
+        for who, account in list(self.model.items()):
+            change: Callable[[Account], object] | None = None
+            if account.to_be_erased and account.to_be_erased <= self.now:
+                change = Account.erase
+            elif account.until and account.until <= self.now and not account.archived:
+                change = set_suspension(False, None)
+            self.send(who, DoWhatIsDue(), change, except_if=ALWAYS)
+
+    @invariant()
+    def customers_are_what_the_model_says(self) -> None:
+        for who, account in self.model.items():
+            customer = self.customer(who)
+            assert customer is not None
+            assert shown(customer) == expected(account)
+
+    @invariant()
+    def no_value_has_two_holders(self) -> None:
+        held = [(claim, who) for who in self.model for claim in claims(self.customer(who), UNIQUE)]
+        assert len({claim for claim, _ in held}) == len(held)
+        assert dict(held) == self.holders
+        assert {tuple(claim) for claim, _ in held} == set().union(*(one.keys() for one in self.model.values()))
+
+
+ALWAYS = ("CustomerIsErased", "ErasureIsPending", "CustomerIsArchived")
+
+
+TestCustomers = Customers.TestCase
+TestCustomers.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
