@@ -1,26 +1,208 @@
 """What other systems are told, byte for byte; and that it names no one."""
 
 import json
-from datetime import UTC, datetime
+from collections.abc import Sequence
+from datetime import UTC, date, datetime
+from typing import Any, get_args
 from uuid import UUID
 
+import msgspec
 import pytest
 from cloudevents.core.formats.json import JSONFormat
 from cloudevents.core.v1.event import CloudEvent
 from customerflow_command.publishing import cloud_events
 from customerflow_shared import integration
 from customerflow_shared.events import (
+    EVENTS,
+    CustomerAddressAdded,
+    CustomerAddressChanged,
+    CustomerAddressRemoved,
     CustomerArchived,
+    CustomerAttributesChanged,
+    CustomerConsentRecorded,
+    CustomerDefaultAddressSet,
     CustomerEmailChanged,
+    CustomerEmailVerificationFailed,
+    CustomerEmailVerificationRequested,
+    CustomerEmailVerified,
+    CustomerErased,
+    CustomerErasureCancelled,
+    CustomerErasureRequested,
     CustomerEvent,
+    CustomerExternalIdLinked,
+    CustomerExternalIdUnlinked,
+    CustomerPhoneChanged,
+    CustomerPhoneVerified,
+    CustomerProfileChanged,
+    CustomerReactivated,
     CustomerRegistered,
-    CustomerRenamed,
     CustomerRestored,
+    CustomerSuspended,
+    CustomerTagged,
+    CustomerTaxIdAdded,
+    CustomerTaxIdRemoved,
+    CustomerUntagged,
     Metadata,
     Recorded,
+    redacted_fields,
 )
+from customerflow_shared.values import Address, Consent, ExternalId, PersonalProfile, Phone, TaxId
 
 ID = "00000000-0000-0000-0000-000000000001"
+TWO = UUID(int=2)
+MOMENT = datetime(2026, 11, 22, 15, tzinfo=UTC)
+SHOWN = "2026-11-22T15:00:00.000Z"
+ADDRESS = Address(id=TWO, country="BR", line1="Secret", city="Secret")
+PHONE = Phone(number="+5511900000000")
+IN_ERP = ExternalId(source="erp", value="10442")
+IN_CRM = ExternalId(source="crm", value="Secret", personal=True)
+CONSENT = Consent(
+    purpose="newsletter", channel="email", state="granted", captured_at=MOMENT, source="shop", evidence_ref="Secret"
+)
+COMPLETE = CustomerRegistered(
+    customer_type="company",
+    countries=("BR", "PT"),
+    external_ids=(IN_ERP,),
+    name="Secret",
+    given_name="Secret",
+    family_name="Secret",
+    social_name="Secret",
+    legal_name="Secret",
+    trade_name="Secret",
+    birth_date=date(1990, 2, 28),
+    email="secret@example.com",
+    phone=PHONE,
+    tax_ids=(TaxId(id=TWO, type="br_cpf", value="Secret"),),
+    addresses=(ADDRESS,),
+    attributes={"Secret": "Secret"},
+    personal_external_ids=(IN_CRM,),
+)
+REGISTERED = {"type": "company", "status": "active", "links": {"self": f"/v1/customers/{ID}"}}
+RENAMED = CustomerProfileChanged(
+    changed=("name", "locale"),
+    personal=PersonalProfile(name="Secret"),
+    previous_personal=PersonalProfile(name="Secret"),
+)
+EMAIL_CHANGED = CustomerEmailChanged(email="secret@example.com", previous_email="secret@example.com")
+ERASURE_REQUESTED = CustomerErasureRequested(request_ref="LGPD-7", due_at=MOMENT, reason="Secret")
+ERASED = CustomerErased(
+    erased_at=MOMENT, reason_code="requested", request_ref="LGPD-7", keys_destroyed=1, external_ids=(IN_ERP, IN_CRM)
+)
+CODE_REQUESTED = CustomerEmailVerificationRequested(verification_id=TWO, expires_at=MOMENT, code_hash="Secret")
+NOTHING = CustomerEmailVerificationFailed(verification_id=TWO)
+
+# every event, the message that tells it, and what that says besides the customer's id and version
+TOLD: list[tuple[CustomerEvent, str, dict[str, Any]]] = [
+    (
+        COMPLETE,
+        "customer.registered.v1",
+        REGISTERED | {"externalIds": [{"source": "erp", "value": "10442"}], "country": "BR"},
+    ),
+    (
+        CustomerRegistered(customer_type="company", name="Secret"),
+        "customer.registered.v1",
+        REGISTERED | {"externalIds": []},
+    ),
+    (RENAMED, "customer.updated.v1", {"changed": ["name", "locale"]}),
+    (EMAIL_CHANGED, "customer.updated.v1", {"changed": ["email"]}),
+    (CustomerPhoneChanged(phone=PHONE, previous_phone=PHONE), "customer.updated.v1", {"changed": ["phone"]}),
+    (CustomerEmailVerified(method="x", verified_at=MOMENT), "customer.updated.v1", {"changed": ["emailVerified"]}),
+    (CustomerPhoneVerified(method="x", verified_at=MOMENT), "customer.updated.v1", {"changed": ["phoneVerified"]}),
+    (
+        CODE_REQUESTED,
+        "customer.email_verification_requested.v1",
+        {
+            "verificationId": str(TWO),
+            "expiresAt": SHOWN,
+            "links": {"delivery": f"/internal/customers/{ID}/email/verifications/{TWO}"},
+        },
+    ),
+    (
+        CustomerTaxIdAdded(tax_id_id=TWO, tax_id_type="br_cpf", value="Secret"),
+        "customer.updated.v1",
+        {"changed": ["taxIds"]},
+    ),
+    (
+        CustomerTaxIdRemoved(tax_id_id=TWO, tax_id_type="br_cpf", value="Secret"),
+        "customer.updated.v1",
+        {"changed": ["taxIds"]},
+    ),
+    (
+        CustomerAddressAdded(address_id=TWO, roles=(), country="BR", region="SP", address=ADDRESS),
+        "customer.updated.v1",
+        {"changed": ["addresses"]},
+    ),
+    (
+        CustomerAddressChanged(
+            address_id=TWO,
+            changed=("city",),
+            roles=(),
+            country="BR",
+            region="SP",
+            address=ADDRESS,
+            previous_address=ADDRESS,
+        ),
+        "customer.updated.v1",
+        {"changed": ["addresses"]},
+    ),
+    (CustomerAddressRemoved(address_id=TWO, address=ADDRESS), "customer.updated.v1", {"changed": ["addresses"]}),
+    (
+        CustomerDefaultAddressSet(role="billing", address_id=TWO, previous_address_id=None),
+        "customer.updated.v1",
+        {"changed": ["defaultAddresses"]},
+    ),
+    (
+        CustomerConsentRecorded(**msgspec.structs.asdict(CONSENT), previous_state="pending"),
+        "customer.consent_changed.v1",
+        {"purpose": "newsletter", "channel": "email", "state": "granted", "capturedAt": SHOWN},
+    ),
+    (CustomerTagged(tag="vip"), "customer.updated.v1", {"changed": ["tags"]}),
+    (CustomerUntagged(tag="vip"), "customer.updated.v1", {"changed": ["tags"]}),
+    (CustomerExternalIdLinked(source="erp", value="10442"), "customer.updated.v1", {"changed": ["externalIds"]}),
+    (
+        CustomerExternalIdLinked(source="crm", value=None, personal_value="Secret"),
+        "customer.updated.v1",
+        {"changed": ["externalIds"]},
+    ),
+    (
+        CustomerExternalIdUnlinked(source="crm", value=None, personal_value="Secret"),
+        "customer.updated.v1",
+        {"changed": ["externalIds"]},
+    ),
+    (
+        CustomerAttributesChanged(
+            changed=("Secret",), attributes={"Secret": "Secret"}, previous_attributes={"Secret": 1}
+        ),
+        "customer.updated.v1",
+        {"changed": ["attributes"]},
+    ),
+    (
+        CustomerSuspended(until=MOMENT, reason="Secret"),
+        "customer.status_changed.v1",
+        {"from": "active", "to": "suspended"},
+    ),
+    (CustomerReactivated(reason="Secret"), "customer.status_changed.v1", {"from": "suspended", "to": "active"}),
+    (CustomerArchived(reason="Secret"), "customer.status_changed.v1", {"from": "active", "to": "archived"}),
+    (
+        CustomerArchived(previous_status="suspended"),
+        "customer.status_changed.v1",
+        {"from": "suspended", "to": "archived"},
+    ),
+    (CustomerRestored(reason="Secret"), "customer.status_changed.v1", {"from": "archived", "to": "active"}),
+    (CustomerRestored(status="suspended"), "customer.status_changed.v1", {"from": "archived", "to": "suspended"}),
+    (ERASURE_REQUESTED, "customer.erasure_requested.v1", {"dueAt": SHOWN, "requestRef": "LGPD-7"}),
+    (
+        CustomerErasureRequested(request_ref=None, due_at=MOMENT),
+        "customer.erasure_requested.v1",
+        {"dueAt": SHOWN},
+    ),
+    (CustomerErasureCancelled(reason="Secret"), "customer.erasure_cancelled.v1", {}),
+    (
+        ERASED,
+        "customer.erased.v1",
+        {"erasedAt": SHOWN, "externalIds": [{"source": "erp", "value": "10442"}]},
+    ),
+]
 
 
 def recorded(event: CustomerEvent, version: int = 7) -> Recorded:
@@ -28,7 +210,7 @@ def recorded(event: CustomerEvent, version: int = 7) -> Recorded:
         position=9,
         customer_id=UUID(int=1),
         version=version,
-        event_id=UUID(int=2),
+        event_id=UUID(int=version),
         recorded_at=datetime(2026, 11, 22, 15, 4, 5, 123_000, tzinfo=UTC),
         metadata=Metadata(
             causation_id=UUID(int=3),
@@ -39,70 +221,124 @@ def recorded(event: CustomerEvent, version: int = 7) -> Recorded:
     )
 
 
-def told(event: CustomerEvent) -> bytes:
-    (document,) = cloud_events([recorded(event)])
-    return integration.encode(document)
+def redacted(event: CustomerEvent) -> Recorded:
+    """As the relay reads it once the customer's key is destroyed."""
+    fields = msgspec.to_builtins(event) | redacted_fields(type(event))
+    return msgspec.structs.replace(recorded(event), redacted=True, event=msgspec.convert(fields, CustomerEvent))
+
+
+def told(*command: CustomerEvent) -> list[dict[str, Any]]:
+    """The documents that tell a command of these events, the first of them with version 7."""
+    return documents([recorded(event, version) for version, event in enumerate(command, start=7)])
+
+
+def documents(command: Sequence[Recorded]) -> list[dict[str, Any]]:
+    return [json.loads(integration.encode(document)) for document in cloud_events(command)]
+
+
+def names(messages: Sequence[dict[str, Any]]) -> list[str]:
+    return [message["type"].removeprefix("io.customerflow.") for message in messages]
 
 
 def test_the_envelope_is_pinned() -> None:
-    assert json.loads(told(CustomerArchived())) == {
-        "specversion": "1.0",
-        "id": "00000000-0000-0000-0000-000000000002",
-        "type": "io.customerflow.customer.status_changed.v1",
-        "source": "/customerflow",
-        "subject": ID,
-        "time": "2026-11-22T15:04:05.123Z",
-        "datacontenttype": "application/json",
-        "sequence": "00000000000000000007",
-        "partitionkey": ID,
-        "correlationid": "00000000-0000-0000-0000-000000000004",
-        "causationid": "00000000-0000-0000-0000-000000000003",
-        "dataclassification": "internal",
-        "dataregulation": "LGPD,GDPR",
-        "traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
-        "data": {"customerId": ID, "version": 7, "from": "active", "to": "archived"},
-    }
+    assert told(CustomerArchived()) == [
+        {
+            "specversion": "1.0",
+            "id": "00000000-0000-0000-0000-000000000007",
+            "type": "io.customerflow.customer.status_changed.v1",
+            "source": "/customerflow",
+            "subject": ID,
+            "time": "2026-11-22T15:04:05.123Z",
+            "datacontenttype": "application/json",
+            "sequence": "00000000000000000007",
+            "partitionkey": ID,
+            "correlationid": "00000000-0000-0000-0000-000000000004",
+            "causationid": "00000000-0000-0000-0000-000000000003",
+            "dataclassification": "internal",
+            "dataregulation": "LGPD,GDPR",
+            "traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+            "data": {"customerId": ID, "version": 7, "from": "active", "to": "archived"},
+        }
+    ]
 
 
-@pytest.mark.parametrize(
-    ("event", "name", "data"),
-    [
-        (
-            CustomerRegistered(customer_type="company", name="Secret", email="secret@example.com"),
-            "customer.registered.v1",
-            {"type": "company", "status": "active"},
-        ),
-        (CustomerRenamed(name="Secret", previous_name="Secret"), "customer.updated.v1", {"changed": ["name"]}),
-        (
-            CustomerEmailChanged(email="secret@example.com", previous_email=None),
-            "customer.updated.v1",
-            {"changed": ["email"]},
-        ),
-        (CustomerArchived(), "customer.status_changed.v1", {"from": "active", "to": "archived"}),
-        (CustomerRestored(), "customer.status_changed.v1", {"from": "archived", "to": "active"}),
-    ],
-)
-def test_each_event_is_told_without_personal_data(event: CustomerEvent, name: str, data: dict[str, object]) -> None:
-    document = told(event)
-    assert json.loads(document)["type"] == f"io.customerflow.{name}"
-    assert json.loads(document)["data"] == {"customerId": ID, "version": 7} | data
-    assert b"ecret" not in document
+@pytest.mark.parametrize(("event", "name", "data"), TOLD, ids=lambda value: type(value).__name__)
+def test_each_event_is_told_without_personal_data(event: CustomerEvent, name: str, data: dict[str, Any]) -> None:
+    (message,) = told(event)
+    assert names([message]) == [name]
+    assert message["data"] == {"customerId": ID, "version": 7} | data
+    text = json.dumps(message)
+    assert "ecret" not in text
+    assert PHONE.number not in text
+    assert "1990" not in text
+
+
+@pytest.mark.parametrize(("event", "name", "data"), TOLD, ids=lambda value: type(value).__name__)
+def test_a_redacted_event_is_told_as_ever_for_nothing_of_it_was_personal(
+    event: CustomerEvent, name: str, data: dict[str, Any]
+) -> None:
+    messages = documents([redacted(event)])
+    if event is CODE_REQUESTED:
+        assert messages == [], "nobody can deliver the code any more"
+    else:
+        assert [(message["type"], message["data"]) for message in messages] == [
+            (f"io.customerflow.{name}", {"customerId": ID, "version": 7} | data)
+        ]
+
+
+def test_a_failed_try_means_nothing_to_others() -> None:
+    assert told(NOTHING) == []
+    assert names(told(NOTHING, RENAMED)) == ["customer.updated.v1"]
+
+
+def test_every_event_is_told_or_means_nothing() -> None:
+    assert {type(event).__name__ for event, _, _ in TOLD} | {type(NOTHING).__name__} == set(EVENTS)
+
+
+def test_every_kind_of_message_has_a_routing_key_of_its_own() -> None:
+    assert set(integration.ROUTING_KEYS) == set(get_args(integration.IntegrationEvent))
+    assert {name for _, name, _ in TOLD} == set(integration.ROUTING_KEYS.values())
+
+
+def test_the_consents_of_a_registration_are_told_one_by_one_always_under_the_same_ids() -> None:
+    by_phone = msgspec.structs.replace(CONSENT, channel="phone", state="withdrawn")
+    registration = msgspec.structs.replace(COMPLETE, consents=(CONSENT, by_phone))
+    registered, *consents = messages = told(registration)
+    assert registered["id"] == "00000000-0000-0000-0000-000000000007"
+    assert names(consents) == ["customer.consent_changed.v1", "customer.consent_changed.v1"]
+    assert [(one["data"]["channel"], one["data"]["state"], one["sequence"][-1]) for one in consents] == [
+        ("email", "granted", "7"),
+        ("phone", "withdrawn", "7"),
+    ]
+    assert [one["id"] for one in consents] == [
+        "60c3821e-9e8f-5ff2-9752-b3767700288b",
+        "30d6a10a-e1e9-597a-b499-0c8009618a93",
+    ]
+    assert told(registration) == messages
+    assert names(documents([redacted(registration)])) == ["customer.registered.v1"]
 
 
 def test_the_cloudevents_sdk_reads_it() -> None:
-    event = JSONFormat().read(CloudEvent, told(CustomerRestored()))
-    assert event.get_id() == "00000000-0000-0000-0000-000000000002"
+    (message,) = cloud_events([recorded(CustomerRestored())])
+    event = JSONFormat().read(CloudEvent, integration.encode(message))
+    assert event.get_id() == "00000000-0000-0000-0000-000000000007"
     assert event.get_subject() == ID
 
 
-def test_the_updates_of_one_command_are_told_as_one() -> None:
-    command = [
-        recorded(CustomerRenamed(name="A", previous_name="B"), 7),
-        recorded(CustomerEmailChanged(email=None, previous_email=None), 8),
-        recorded(CustomerRenamed(name="C", previous_name="A"), 9),
-        recorded(CustomerArchived(), 10),
-    ]
-    updated, archived = (json.loads(integration.encode(event)) for event in cloud_events(command))
-    assert updated["data"] == {"customerId": ID, "version": 9, "changed": ["name", "email"]}
-    assert updated["sequence"] == "00000000000000000009"
-    assert archived["type"] == "io.customerflow.customer.status_changed.v1"
+def test_the_updates_of_one_command_are_told_as_one_with_the_last_version() -> None:
+    updated, archived = told(RENAMED, EMAIL_CHANGED, CustomerTagged(tag="vip"), RENAMED, CustomerArchived())
+    assert updated["data"] == {"customerId": ID, "version": 10, "changed": ["name", "locale", "email", "tags"]}
+    assert (updated["id"], updated["sequence"]) == (str(UUID(int=10)), "00000000000000000010")
+    assert names([archived]) == ["customer.status_changed.v1"]
+
+
+def test_updates_are_one_whatever_stands_between_them() -> None:
+    suspended, updated = told(RENAMED, CustomerSuspended(), EMAIL_CHANGED)
+    assert names([suspended, updated]) == ["customer.status_changed.v1", "customer.updated.v1"]
+    assert updated["data"] == {"customerId": ID, "version": 9, "changed": ["name", "locale", "email"]}
+
+
+def test_an_erasure_that_is_carried_out_at_once_is_told_as_asked_for_and_done() -> None:
+    messages = told(ERASURE_REQUESTED, ERASED)
+    assert names(messages) == ["customer.erasure_requested.v1", "customer.erased.v1"]
+    assert [message["data"]["version"] for message in messages] == [7, 8]

@@ -1,14 +1,41 @@
-"""From a domain event to what other systems are told of it: pure. Domain events themselves are internal."""
+"""From the domain events of a command to what other systems are told of it: pure. Domain events themselves are
+internal.
 
-from collections.abc import Sequence
+Of a redacted event what its clear part says is told.
+"""
+
+from collections.abc import Iterator, Sequence
 from typing import assert_never
+from uuid import UUID, uuid5
 
 from customerflow_shared.events import (
+    CustomerAddressAdded,
+    CustomerAddressChanged,
+    CustomerAddressRemoved,
     CustomerArchived,
+    CustomerAttributesChanged,
+    CustomerConsentRecorded,
+    CustomerDefaultAddressSet,
     CustomerEmailChanged,
+    CustomerEmailVerificationFailed,
+    CustomerEmailVerificationRequested,
+    CustomerEmailVerified,
+    CustomerErased,
+    CustomerErasureCancelled,
+    CustomerErasureRequested,
+    CustomerExternalIdLinked,
+    CustomerExternalIdUnlinked,
+    CustomerPhoneChanged,
+    CustomerPhoneVerified,
+    CustomerProfileChanged,
+    CustomerReactivated,
     CustomerRegistered,
-    CustomerRenamed,
     CustomerRestored,
+    CustomerSuspended,
+    CustomerTagged,
+    CustomerTaxIdAdded,
+    CustomerTaxIdRemoved,
+    CustomerUntagged,
     Recorded,
 )
 from customerflow_shared.integration import (
@@ -16,56 +43,146 @@ from customerflow_shared.integration import (
     SOURCE,
     TYPE_PREFIX,
     CloudEvent,
+    CustomerConsentChangedV1,
+    CustomerEmailVerificationRequestedV1,
+    CustomerErasedV1,
+    CustomerErasureCancelledV1,
+    CustomerErasureRequestedV1,
     CustomerRegisteredV1,
     CustomerStatusChangedV1,
     CustomerUpdatedV1,
+    ExternalIdV1,
     IntegrationEvent,
+    Status,
 )
+from customerflow_shared.values import Consent, ExternalId
 from customerflow_shared.views import timestamp
 from msgspec import UNSET
 from msgspec.structs import replace
 
 
-def integration_event(recorded: Recorded) -> IntegrationEvent:
+def cloud_events(command: Sequence[Recorded]) -> list[CloudEvent]:
+    """What the events of one command mean to others, which may be nothing. Its updates are told as one, when and with
+    the version of the last.
+    """
+    messages: list[CloudEvent] = []
+    changed: dict[str, None] = {}
+    for recorded in command:
+        for event in integration_events(recorded):
+            if isinstance(event, CustomerUpdatedV1):
+                changed |= dict.fromkeys(event.changed)
+                event = replace(event, changed=tuple(changed))
+                messages = [earlier for earlier in messages if not isinstance(earlier.data, CustomerUpdatedV1)]
+            messages.append(_envelope(recorded, event))
+    return messages
+
+
+def integration_events(recorded: Recorded) -> Iterator[IntegrationEvent]:
     customer_id, version = recorded.customer_id, recorded.version
+
+    def updated(*changed: str) -> CustomerUpdatedV1:
+        return CustomerUpdatedV1(customer_id=customer_id, version=version, changed=changed)
+
+    def status_changed(previous: Status, current: Status) -> CustomerStatusChangedV1:
+        return CustomerStatusChangedV1(customer_id=customer_id, version=version, previous=previous, current=current)
+
     match recorded.event:
         case CustomerRegistered() as event:
-            return CustomerRegisteredV1(customer_id=customer_id, version=version, type=event.customer_type)
-        case CustomerRenamed():
-            return CustomerUpdatedV1(customer_id=customer_id, version=version, changed=["name"])
-        case CustomerEmailChanged():
-            return CustomerUpdatedV1(customer_id=customer_id, version=version, changed=["email"])
-        case CustomerArchived():
-            return CustomerStatusChangedV1(
-                customer_id=customer_id, version=version, previous="active", current="archived"
+            yield CustomerRegisteredV1(
+                customer_id=customer_id,
+                version=version,
+                type=event.customer_type,
+                status="active",
+                external_ids=_external_ids(event.external_ids),
+                country=event.countries[0] if event.countries else None,
+                links={"self": f"/v1/customers/{customer_id}"},
             )
-        case CustomerRestored():
-            return CustomerStatusChangedV1(
-                customer_id=customer_id, version=version, previous="archived", current="active"
+            for consent in event.consents:
+                yield _consent_changed(recorded, consent)
+        case CustomerProfileChanged() as event:
+            yield updated(*event.changed)
+        case CustomerEmailChanged():
+            yield updated("email")
+        case CustomerPhoneChanged():
+            yield updated("phone")
+        case CustomerEmailVerified():
+            yield updated("emailVerified")
+        case CustomerPhoneVerified():
+            yield updated("phoneVerified")
+        case CustomerEmailVerificationRequested() as event:
+            if not recorded.redacted:  # nobody can deliver it any more
+                yield CustomerEmailVerificationRequestedV1(
+                    customer_id=customer_id,
+                    version=version,
+                    verification_id=event.verification_id,
+                    expires_at=timestamp(event.expires_at),
+                    links={
+                        "delivery": f"/internal/customers/{customer_id}/email/verifications/{event.verification_id}"
+                    },
+                )
+        case CustomerEmailVerificationFailed():
+            return
+        case CustomerTaxIdAdded() | CustomerTaxIdRemoved():
+            yield updated("taxIds")
+        case CustomerAddressAdded() | CustomerAddressChanged() | CustomerAddressRemoved():
+            yield updated("addresses")
+        case CustomerDefaultAddressSet():
+            yield updated("defaultAddresses")
+        case CustomerConsentRecorded() as event:
+            yield _consent_changed(recorded, event)
+        case CustomerTagged() | CustomerUntagged():
+            yield updated("tags")
+        case CustomerExternalIdLinked() | CustomerExternalIdUnlinked():
+            yield updated("externalIds")
+        case CustomerAttributesChanged():
+            yield updated("attributes")
+        case CustomerSuspended():
+            yield status_changed("active", "suspended")
+        case CustomerReactivated():
+            yield status_changed("suspended", "active")
+        case CustomerArchived() as event:
+            yield status_changed(event.previous_status, "archived")
+        case CustomerRestored() as event:
+            yield status_changed("archived", event.status)
+        case CustomerErasureRequested() as event:
+            yield CustomerErasureRequestedV1(
+                customer_id=customer_id,
+                version=version,
+                due_at=timestamp(event.due_at),
+                request_ref=event.request_ref,
+            )
+        case CustomerErasureCancelled():
+            yield CustomerErasureCancelledV1(customer_id=customer_id, version=version)
+        case CustomerErased() as event:
+            yield CustomerErasedV1(
+                customer_id=customer_id,
+                version=version,
+                erased_at=timestamp(event.erased_at),
+                external_ids=_external_ids(event.external_ids),
             )
         case _:
             assert_never(recorded.event)
 
 
-def cloud_events(command: Sequence[Recorded]) -> list[CloudEvent]:
-    """What the events of one command mean to others: several updates are told as one, with the last version."""
-    told: list[CloudEvent] = []
-    changed: list[str] = []
-    for recorded in command:
-        event = integration_event(recorded)
-        if isinstance(event, CustomerUpdatedV1):
-            changed += [field for field in event.changed if field not in changed]
-            event = replace(event, changed=changed)
-            if told and isinstance(told[-1].data, CustomerUpdatedV1):
-                told.pop()
-        told.append(_envelope(recorded, event))
-    return told
+def _external_ids(external_ids: Sequence[ExternalId]) -> tuple[ExternalIdV1, ...]:
+    return tuple(ExternalIdV1(source=one.source, value=one.value) for one in external_ids if not one.personal)
+
+
+def _consent_changed(recorded: Recorded, consent: Consent | CustomerConsentRecorded) -> CustomerConsentChangedV1:
+    return CustomerConsentChangedV1(
+        customer_id=recorded.customer_id,
+        version=recorded.version,
+        purpose=consent.purpose,
+        channel=consent.channel,
+        state=consent.state,
+        captured_at=timestamp(consent.captured_at),
+    )
 
 
 def _envelope(recorded: Recorded, event: IntegrationEvent) -> CloudEvent:
     return CloudEvent(
         specversion="1.0",
-        id=recorded.event_id,
+        id=_id(recorded, event),
         type=TYPE_PREFIX + ROUTING_KEYS[type(event)],
         source=SOURCE,
         subject=recorded.customer_id,
@@ -80,3 +197,12 @@ def _envelope(recorded: Recorded, event: IntegrationEvent) -> CloudEvent:
         traceparent=recorded.metadata.traceparent or UNSET,
         data=event,
     )
+
+
+def _id(recorded: Recorded, event: IntegrationEvent) -> UUID:
+    """The domain event's own; the consents of a registration, being several, have ids that follow from it. The same
+    event is always told under the same id.
+    """
+    if isinstance(recorded.event, CustomerRegistered) and isinstance(event, CustomerConsentChangedV1):
+        return uuid5(recorded.event_id, f"{event.purpose}/{event.channel}")
+    return recorded.event_id
