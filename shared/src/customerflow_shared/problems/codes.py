@@ -18,7 +18,7 @@ class Kind(NamedTuple):
 
 
 class FaultKind(NamedTuple):
-    """What can be wrong with one value: a code within `errors`."""
+    """What can be wrong with one value."""
 
     title: str
     advice: str
@@ -27,6 +27,7 @@ class FaultKind(NamedTuple):
 _TAKEN = {"pointer": "#/email", "code": "duplicate-key", "detail": "The value is taken.", "kind": "email"}
 _UNFIT = {"pointer": "#/name", "code": "blank", "detail": "The value must not be blank."}
 
+# whole answers
 PROBLEMS: Mapping[str, Kind] = {
     "malformed-json": Kind(
         400,
@@ -85,6 +86,9 @@ PROBLEMS: Mapping[str, Kind] = {
     "address-not-found": Kind(
         404, "The customer has no such address", "Read the customer: it may have been removed already."
     ),
+    "verification-not-found": Kind(
+        404, "There is no code to deliver", "Drop the delivery: the code was used, replaced, or has expired."
+    ),
     "method-not-allowed": Kind(
         405, "The address does not take this method", "Use one of the methods that the Allow header names."
     ),
@@ -105,8 +109,8 @@ PROBLEMS: Mapping[str, Kind] = {
     "invalid-transition": Kind(
         409,
         "The customer's status does not lead there",
-        "Read `from`, the status that it has, and `allowed`, what can be done from there.",
-        {"from": "archived", "allowed": ["restore", "request-erasure"]},
+        "Read `from`, the status that it has, and `allowed`, the statuses that lead on from there.",
+        {"from": "suspended", "allowed": ["active", "archived"]},
     ),
     "contact-changed": Kind(
         409,
@@ -205,6 +209,7 @@ PROBLEMS: Mapping[str, Kind] = {
     ),
 }
 
+# codes within `errors`
 FAULTS: Mapping[str, FaultKind] = {
     "required": FaultKind("The value is missing", "Give the field; it may not be null."),
     "type": FaultKind("The value has another JSON type", "Send the JSON type that the detail names."),
@@ -215,6 +220,9 @@ FAULTS: Mapping[str, FaultKind] = {
         "The value has characters that cannot be kept",
         "Remove control characters, line breaks, direction marks and lone surrogates.",
     ),
+    "format": FaultKind("The value has another form", "See the detail for its form."),
+    "duplicate": FaultKind("The value stands there twice", "Keep one of the two; the pointer leads to the second."),
+    "number-range": FaultKind("The number is too large", "Send a number of 64 bits, or a string."),
     "not-allowed": FaultKind("The value is none of those allowed", "Choose one of those that the detail names."),
     "unknown-field": FaultKind("There is no such field here", "Check its spelling; names are in camelCase."),
     "read-only-field": FaultKind("The field is set by the system", "Leave it out."),
@@ -263,5 +271,15 @@ FAULTS: Mapping[str, FaultKind] = {
         "The external id is personal data",
         "Use an id that is no e-mail address, phone number or tax id; or have the source declared personal, and send "
         "the id in the body.",
+    ),
+}
+
+# what is accepted, and noted in the customer's `dataQuality`
+ISSUES: Mapping[str, FaultKind] = {
+    "name-unusual": FaultKind(
+        "The name has no letter", "It is accepted, for real names surprise; ask the customer if in doubt."
+    ),
+    "city-unknown": FaultKind(
+        "The city is not among those known of its region", "It is accepted; compare its spelling with the postal code."
     ),
 }

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 from html import escape
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 import msgspec
@@ -12,7 +12,7 @@ from litestar.openapi import ResponseSpec
 from litestar.openapi.spec import Example
 from litestar.params import FromPath
 
-from customerflow_shared.problems.codes import FAULTS, PROBLEMS
+from customerflow_shared.problems.codes import FAULTS, ISSUES, PROBLEMS
 from customerflow_shared.problems.problem import MEDIA_TYPE, Fault, Problem, members_of
 
 
@@ -37,12 +37,13 @@ class ProblemDocument(msgspec.Struct, kw_only=True, rename="camel", omit_default
 
 
 class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A code of the table. One that has no `status` is told within `errors`."""
+    """A code of the table. `status` if it is a whole answer; else `within` says which list tells it."""
 
     code: str
     title: str
     advice: str
     status: int | None = None
+    within: Literal["errors", "dataQuality"] | None = None
 
 
 _PAGE = """<!doctype html>
@@ -69,7 +70,9 @@ def entry_of(code: str) -> Entry:
     if kind := PROBLEMS.get(code):
         return Entry(code, kind.title, kind.advice, kind.status)
     if fault := FAULTS.get(code):
-        return Entry(code, fault.title, fault.advice)
+        return Entry(code, fault.title, fault.advice, within="errors")
+    if issue := ISSUES.get(code):
+        return Entry(code, issue.title, issue.advice, within="dataQuality")
     raise Problem("route-not-found", "There is no problem of this code.")
 
 
@@ -102,5 +105,5 @@ def _examples(codes: Sequence[str]) -> list[Example]:
 
 
 def _page(entry: Entry) -> str:
-    where = f"status {entry.status}" if entry.status else "within <code>errors</code>"
+    where = f"status {entry.status}" if entry.status else f"within <code>{entry.within}</code>"
     return _PAGE.format(code=escape(entry.code), title=escape(entry.title), advice=escape(entry.advice), where=where)
