@@ -1,0 +1,99 @@
+"""From the outcome of a command to an answer."""
+
+from typing import TypeVar
+from uuid import UUID
+
+from customerflow_shared.views import timestamp
+from litestar import Response
+from msgspec import Struct
+
+from customerflow_command.mediator import Outcome
+from customerflow_command.preconditions import etag
+
+T = TypeVar("T")
+
+
+class Done(Struct, frozen=True, kw_only=True, rename="camel"):
+    """The version at which the command has taken effect."""
+
+    id: UUID
+    version: int
+
+
+class TaxIdThere(Done, frozen=True, kw_only=True):
+    tax_id_id: UUID
+
+
+class AddressThere(Done, frozen=True, kw_only=True):
+    address_id: UUID
+
+
+class CodeIssued(Done, frozen=True, kw_only=True):
+    """The code itself is told to nobody but the notification system."""
+
+    verification_id: UUID
+    expires_at: str
+
+
+class ErasureDue(Done, frozen=True, kw_only=True):
+    due_at: str
+
+
+def done(outcome: Outcome) -> Response[Done]:
+    return answer(outcome, Done(id=outcome.id, version=outcome.version))
+
+
+def no_content(outcome: Outcome) -> Response[None]:
+    return answer(outcome, None, 204)
+
+
+def registered(outcome: Outcome) -> Response[Done]:
+    """201 for who is new, 200 for who was there."""
+    response = done(outcome)
+    if outcome.created:
+        response.status_code = 201
+        response.headers["Location"] = f"/v1/customers/{outcome.id}"
+    return response
+
+
+def tax_id_there(outcome: Outcome) -> Response[TaxIdThere]:
+    content = TaxIdThere(id=outcome.id, version=outcome.version, tax_id_id=_resource(outcome))
+    return answer(outcome, content, 201 if outcome.created else 200)
+
+
+def address_there(outcome: Outcome) -> Response[AddressThere]:
+    content = AddressThere(id=outcome.id, version=outcome.version, address_id=_resource(outcome))
+    return answer(outcome, content, 201)
+
+
+def code_issued(outcome: Outcome) -> Response[CodeIssued] | Response[Done]:
+    """200 where there is nothing to verify any more."""
+    if outcome.due_at is None:
+        return done(outcome)
+    content = CodeIssued(
+        id=outcome.id,
+        version=outcome.version,
+        verification_id=_resource(outcome),
+        expires_at=timestamp(outcome.due_at),
+    )
+    return answer(outcome, content, 202)
+
+
+def erasure_due(outcome: Outcome) -> Response[ErasureDue] | Response[Done]:
+    """202 for what is to come, 200 for what is done."""
+    if outcome.due_at is None:
+        return done(outcome)
+    content = ErasureDue(id=outcome.id, version=outcome.version, due_at=timestamp(outcome.due_at))
+    return answer(outcome, content, 202)
+
+
+def answer(outcome: Outcome, content: T, status: int = 200) -> Response[T]:
+    headers = {"ETag": etag(outcome.version)}
+    if outcome.replayed:
+        headers["Idempotency-Replayed"] = "true"
+    return Response(content, status_code=status, headers=headers)
+
+
+def _resource(outcome: Outcome) -> UUID:
+    assert outcome.resource is not None  # the outcome of a command that names one
+    return outcome.resource
