@@ -10,13 +10,14 @@ from customerflow_command.customer.commands import ChangeCustomer, UnlinkExterna
 from customerflow_command.customer.errors import CustomerIsArchived, RegistrationIncomplete
 from customerflow_command.unit_of_work import ValueTaken, VersionMismatch
 from customerflow_shared.values import ExternalId, PersonalProfile, Profile
+from msgspec import UNSET, UnsetType
 
 if TYPE_CHECKING:
     from services.command.tests.conftest import Start, WriteSide
 
 
-def upsert(value: str, name: str, **fields: str) -> UpsertCustomer:
-    change = ChangeCustomer(profile=Profile(type="person"), personal=PersonalProfile(name=name), **fields)
+def upsert(value: str, name: str, email: str | UnsetType = UNSET) -> UpsertCustomer:
+    change = ChangeCustomer(profile=Profile(type="person"), personal=PersonalProfile(name=name), email=email)
     return UpsertCustomer(external_id=ExternalId(source="erp", value=value), change=change)
 
 

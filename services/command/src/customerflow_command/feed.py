@@ -18,7 +18,7 @@ from litestar.params import FromPath
 from litestar.response import Stream
 from litestar.types import Guard
 
-from customerflow_command.api import HttpRequest
+from customerflow_command.api.intake import HttpRequest
 from customerflow_command.store import Store
 
 Page: TypeAlias = Sequence[Recorded | Place]
