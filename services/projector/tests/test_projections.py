@@ -1,14 +1,8 @@
 """What each event does to a customer's document, as given / when / then."""
 
-from collections.abc import Sequence
-from datetime import UTC, date, datetime
-from uuid import UUID
-
 import pytest
 from customerflow_projector.projections import HistoryBroken, project
 from customerflow_shared.events import (
-    CustomerAddressAdded,
-    CustomerAddressChanged,
     CustomerAddressRemoved,
     CustomerArchived,
     CustomerAttributesChanged,
@@ -17,15 +11,11 @@ from customerflow_shared.events import (
     CustomerEmailChanged,
     CustomerEmailVerificationFailed,
     CustomerEmailVerificationRequested,
-    CustomerEmailVerified,
-    CustomerErased,
     CustomerErasureCancelled,
-    CustomerErasureRequested,
     CustomerEvent,
     CustomerExternalIdLinked,
     CustomerExternalIdUnlinked,
     CustomerPhoneChanged,
-    CustomerPhoneVerified,
     CustomerProfileChanged,
     CustomerReactivated,
     CustomerRegistered,
@@ -36,103 +26,39 @@ from customerflow_shared.events import (
     CustomerTaxIdRemoved,
     CustomerUntagged,
 )
-from customerflow_shared.values import Address, Consent, ExternalId, Issue, PersonalProfile, Phone, Profile, TaxId
-from customerflow_shared.views import CustomerView, ErasedView, Erasure, View
+from customerflow_shared.values import ExternalId, Issue, PersonalProfile, Phone, Profile, TaxId
+from customerflow_shared.views import ErasedView, Erasure
 from msgspec.structs import asdict, replace
 
 from .builders import ANA, EMAIL_REMOVED, REGISTERED, RENAMED, recorded
-
-ONE, TWO = UUID(int=1), UUID(int=2)
-MOMENT = datetime(2026, 11, 20, 8, 30, tzinfo=UTC)
-SHOWN = "2026-11-20T08:30:00.000Z"
-PHONE = Phone(number="+5511999998888", extension="12")
-TAX_ID = TaxId(id=ONE, type="br_cpf", value="39053344705")
-HOME = Address(id=ONE, country="BR", line1="Av. Paulista", city="Sampa", roles=("billing", "shipping"))
-WORK = Address(id=TWO, country="BR", line1="Rua Augusta")
-NEWSLETTER = Consent(
-    purpose="newsletter", channel="email", state="granted", captured_at=MOMENT, source="shop", evidence_ref="form 7"
-)
-SMS = replace(NEWSLETTER, channel="sms")
-IN_ERP = ExternalId(source="erp", value="10442")
-IN_CRM = ExternalId(source="crm", value="ana", personal=True)
-ODD_NAME = Issue(path="name", code="name-unusual")
-ODD_CITY = Issue(path=f"addresses/{ONE}/city", code="city-unknown")
-
-# a registration with something of everything
-COMPLETE = CustomerRegistered(
-    customer_type="person",
-    name="Ana Souza",
-    birth_date=date(1990, 2, 28),
-    locale="pt-BR",
-    email="ana@example.com",
-    phone=PHONE,
-    tax_ids=(TAX_ID,),
-    addresses=(HOME, WORK),
-    consents=(NEWSLETTER, SMS),
-    tags=("vip", "new"),
-    external_ids=(IN_ERP,),
-    personal_external_ids=(IN_CRM,),
-    attributes={"shoe": 38, "vegan": True},
-    issues=(ODD_NAME, ODD_CITY),
-)
-ACTIVE = CustomerView(
-    id=ANA,
-    version=1,
-    type="person",
-    name="Ana Souza",
-    email="ana@example.com",
-    status="active",
-    created_at="2026-11-22T12:00:01.005Z",
-    updated_at="2026-11-22T12:00:01.005Z",
-)
-SHOWN_COMPLETE = replace(
+from .given_when_then import (
     ACTIVE,
-    birth_date=date(1990, 2, 28),
-    locale="pt-BR",
-    phone="+5511999998888",
-    phone_extension="12",
-    tax_ids=(TAX_ID,),
-    addresses=(HOME, WORK),
-    consents=(NEWSLETTER, SMS),
-    tags=("vip", "new"),
-    external_ids=(IN_ERP, IN_CRM),
-    attributes={"shoe": 38, "vegan": True},
-    data_quality=(ODD_NAME, ODD_CITY),
+    ADDED,
+    COMPLETE,
+    EMAIL_VERIFIED,
+    ERASED,
+    ERASURE_REQUESTED,
+    HOME,
+    IN_CRM,
+    IN_ERP,
+    MOMENT,
+    NEWSLETTER,
+    ODD_CITY,
+    ODD_NAME,
+    ONE,
+    PHONE,
+    PHONE_VERIFIED,
+    SHOWN,
+    SHOWN_COMPLETE,
+    SMS,
+    SUSPENDED,
+    TAX_ID,
+    TWO,
+    WORK,
+    address_changed,
+    then,
+    when,
 )
-
-ADDED = CustomerAddressAdded(
-    address_id=ONE, roles=HOME.roles, country="BR", region=None, issues=(ODD_CITY,), address=HOME
-)
-EMAIL_VERIFIED = CustomerEmailVerified(method="link", verified_at=MOMENT)
-PHONE_VERIFIED = CustomerPhoneVerified(method="sms", verified_at=MOMENT)
-SUSPENDED = CustomerSuspended(until=MOMENT, reason="chargeback")
-ERASURE_REQUESTED = CustomerErasureRequested(request_ref="LGPD-7", due_at=MOMENT)
-ERASED = CustomerErased(erased_at=MOMENT, reason_code="requested", request_ref="LGPD-7", keys_destroyed=1)
-
-
-def when(event: CustomerEvent, *, given: Sequence[CustomerEvent]) -> View:
-    before: View | None = None
-    for version, past in enumerate(given, start=1):
-        before = project(before, recorded(past, version))
-    return project(before, recorded(event, len(given) + 1))
-
-
-def then(version: int, **changes: object) -> CustomerView:
-    """The complete customer at that version, with these changes."""
-    return replace(SHOWN_COMPLETE, version=version, updated_at=f"2026-11-22T12:00:{version:02}.005Z", **changes)
-
-
-def address_changed(address: Address, *issues: Issue) -> CustomerAddressChanged:
-    return CustomerAddressChanged(
-        address_id=address.id,
-        changed=("city",),
-        roles=address.roles,
-        country=address.country,
-        region=address.region,
-        issues=issues,
-        address=address,
-        previous_address=None,
-    )
 
 
 def test_a_registration_begins_the_document() -> None:
