@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -111,6 +112,35 @@ def test_without_the_database_a_command_is_told_that_it_is_unavailable(start: St
     program.wait_for("/health/live")
     answer = httpx.post(program.url + "/v1/customers", json={"type": "person", "name": "Ana"}, timeout=15)
     assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
+
+
+def test_erasures_are_listed_and_applied_again_and_claims_verified(
+    start: Start, cf_database: Database, tmp_path: Path
+) -> None:
+    urls = {"CF_MYSQL_URL": cf_database.url, "CF_MYSQL_OWNER_URL": cf_database.owner_url}
+    program = start("api", **urls)
+    program.wait_for("/health/ready")
+    customers = []
+    for name in ("Ana", "Bia"):
+        answer = httpx.post(program.url + "/v1/customers", json={"type": "person", "name": name}, timeout=15)
+        customers.append(answer.json()["id"])
+    erasure = httpx.post(f"{program.url}/v1/customers/{customers[0]}/erasure", json={"graceDays": 0}, timeout=15)
+    assert erasure.status_code == 200, erasure.text
+
+    code, output = start("erased", **urls).end()
+    assert (code, output.split()) == (0, [customers[0]])
+    assert start("verify", **urls).end()[0] == 0
+    listed = tmp_path / "erased"
+    listed.write_text(f"{customers[0]}\n\nno id\n")
+    code, output = start("reapply", str(listed), **urls).end()
+    assert code == 1
+    assert "line 3" in output
+    listed.write_text(f"{customers[0]}\n{customers[1]}\n{uuid7()}\n")
+    code, output = start("reapply", str(listed), **urls).end()
+    assert code == 0
+    assert "1 customers erased again" in output
+    code, output = start("erased", **urls).end()
+    assert output.split() == customers
 
 
 def test_the_schema_is_brought_up_to_date_beside_the_listener(start: Start, cf_database: Database) -> None:

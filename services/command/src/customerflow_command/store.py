@@ -1,5 +1,6 @@
 """The event store: load a customer, read the feed. What is written goes through `commit.GroupCommit`."""
 
+import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Iterable
 from datetime import UTC, datetime
@@ -45,30 +46,35 @@ class Known(msgspec.Struct, frozen=True):
 
 class Cache:
     """The most recently used customers. An entry may be stale: only a write may rely on it, for the unique index
-    checks that.
+    checks that. Nothing is remembered for long, since whoever is erased elsewhere shall be forgotten here too.
     """
 
     def __init__(self, capacity: int) -> None:
         self._capacity = capacity
-        self._entries: OrderedDict[UUID, Known] = OrderedDict()
+        self._entries: OrderedDict[UUID, tuple[Known, float]] = OrderedDict()
 
     def get(self, customer_id: UUID) -> Known | None:
-        known = self._entries.get(customer_id)
-        if known is not None:
-            self._entries.move_to_end(customer_id)
-        return known
+        if customer_id not in self._entries:
+            return None
+        self._entries.move_to_end(customer_id)
+        return self._entries[customer_id][0]
 
     def put(self, customer_id: UUID, known: Known) -> None:
-        held = self._entries.get(customer_id)
+        held = self.get(customer_id)
         if held is not None and held.version > known.version:
             return
-        self._entries[customer_id] = known
+        self._entries[customer_id] = (known, time.monotonic())
         self._entries.move_to_end(customer_id)
         while len(self._entries) > self._capacity:
             self._entries.popitem(last=False)
 
     def forget(self, customer_id: UUID) -> None:
         self._entries.pop(customer_id, None)
+
+    def forget_what_is_older_than(self, seconds: float) -> None:
+        oldest = time.monotonic() - seconds
+        for customer_id in [one for one, (_, since) in self._entries.items() if since < oldest]:
+            del self._entries[customer_id]
 
 
 class EventRow(NamedTuple):

@@ -1,5 +1,5 @@
-"""What the command service does unasked: erasures and ends of suspensions whose time has come, and forgetting old
-idempotency keys.
+"""What the command service does unasked: erasures and ends of suspensions whose time has come, and forgetting: old
+idempotency keys, and customers that have been in memory for a while.
 
 Every replica does it. That needs no leader: what is due is decided like any other command, so of two replicas that
 come at once the second finds nothing left to do.
@@ -21,18 +21,21 @@ from customerflow_command.database import utc_now
 from customerflow_command.idempotency import purge
 from customerflow_command.mediator import SYSTEM, Handler, Request
 from customerflow_command.personal import UnreadableEvent
+from customerflow_command.store import Cache
 
 log = structlog.get_logger()
 
 PURGE_EVERY = 600.0  # seconds
+REMEMBERED = 60.0  # seconds
 AT_ONCE = 100
 LONG_AGO = datetime(2000, 1, 1)
 
 
 class Upkeep:
-    def __init__(self, engine: AsyncEngine, send: Handler, *, every: float) -> None:
+    def __init__(self, engine: AsyncEngine, send: Handler, cache: Cache, *, every: float) -> None:
         """`every`: seconds between two looks at what is due."""
         self._engine = engine
+        self._cache = cache
         self._send = send
         self._every = every
         self._purge_at = 0.0
@@ -47,6 +50,7 @@ class Upkeep:
             for due_at, customer_id in page:
                 await self._do_what_is_due(UUID(bytes=customer_id))
                 after = (due_at, customer_id)
+        self._cache.forget_what_is_older_than(REMEMBERED)
         now = asyncio.get_running_loop().time()
         if now >= self._purge_at:
             await purge(self._engine)
