@@ -7,13 +7,12 @@ import msgspec
 from customerflow_shared.values import Address, AddressRole, DefaultRole, Issue
 
 from customerflow_command.customer.commands import AddAddress, ChangeAddress, SetDefaultAddress
+from customerflow_command.customer.limits import MAX_ADDRESSES
 from customerflow_command.inputs import postal
 from customerflow_command.inputs.context import Context
 from customerflow_command.inputs.countries import country
 from customerflow_command.inputs.fields import REQUIRED, Fields, Unfit
 from customerflow_command.inputs.text import ascii_compatible, one_of, text, trimmed, uuid
-
-MAX_ADDRESSES = 20
 
 _KNOWN = frozenset(
     {
@@ -46,7 +45,7 @@ def add_address(body: dict[str, Any], context: Context) -> AddAddress:
 
 def change_address(body: dict[str, Any], context: Context, current: Address) -> ChangeAddress:
     """A merge patch. The address is read as it shall be, so it must satisfy its country as a whole."""
-    present = msgspec.to_builtins(current)
+    present = msgspec.to_builtins(current) | {"roles": list(current.roles)}
     del present["id"]
     fields = Fields(present | body, _KNOWN)
     address, issues = _address(fields, current.id)

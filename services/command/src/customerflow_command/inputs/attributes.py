@@ -6,10 +6,10 @@ from typing import Any
 from customerflow_shared.values import Attribute
 from msgspec import UNSET, UnsetType
 
+from customerflow_command.customer.limits import MAX_ATTRIBUTES
 from customerflow_command.inputs.fields import Fields, Unfit
 from customerflow_command.inputs.text import text
 
-MAX_ATTRIBUTES = 50
 MAX_KEY = 40
 MAX_VALUE = 500
 MAX_INTEGER = 2**63 - 1

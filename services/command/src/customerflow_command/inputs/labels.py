@@ -5,13 +5,12 @@ from typing import Any
 
 from customerflow_shared.values import ExternalId
 
+from customerflow_command.customer.limits import MAX_EXTERNAL_IDS, MAX_TAGS
 from customerflow_command.inputs.context import Context
 from customerflow_command.inputs.fields import Fields, Parser, Unfit
 from customerflow_command.inputs.tax_ids import is_brazilian
 from customerflow_command.inputs.text import slug, trimmed
 
-MAX_TAGS = 50
-MAX_EXTERNAL_IDS = 20
 MAX_EXTERNAL_ID = 255
 
 _PAIR = {"source", "value"}
@@ -88,7 +87,7 @@ def _value(personal: bool) -> Parser[str]:
 def _says_who(value: str) -> bool:
     if _EMAIL.fullmatch(value):
         return True
-    if 11 <= len(value) <= 18 and is_brazilian(value):
+    if 11 <= len(value) <= 18 and value[-1].isdigit() and is_brazilian(value):
         return True
     return _PHONE.fullmatch(value) is not None
 

@@ -1,7 +1,7 @@
 """The plain fields: names, the day of birth, language, time zone, what the customer is to the business."""
 
 import re
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
 from typing import Any
 
@@ -15,6 +15,7 @@ from customerflow_command.inputs.text import one_of, slug, string, text
 from customerflow_command.inputs.times import birth_date
 
 MAX_NAME = 200
+MAX_LOCALE = 35
 TYPES: tuple[CustomerType, ...] = ("person", "company")
 FIELDS = frozenset(
     {
@@ -68,22 +69,8 @@ def name_issues(given: str | UnsetType | None) -> tuple[Issue, ...]:
 
 
 def locale(value: Any) -> str:
-    """A language tag of BCP 47: language, script, region, variants; neither extensions nor private use.
-
-    langcodes remembers every tag that it was ever asked about, so its tables are read here and it is not asked.
-    """
-    found = _LANGUAGE_TAG.fullmatch(string(value).strip().lower())
-    if found and len(value) <= 35:
-        language, script, region, variants = found.groups()
-        subtags = [
-            *LANGUAGE_REPLACEMENTS.get(language, language).split("-"),
-            *((script.title(),) if script else ()),
-            *((TERRITORY_REPLACEMENTS.get(region, region.upper()),) if region else ()),
-            *re.split("[-_]", variants)[1:],
-        ]
-        if all(VALIDITY.match(subtag) or subtag in ALL_SCRIPTS for subtag in subtags):
-            return "-".join(subtags)
-    raise Unfit("locale-invalid", "The value must be a language of BCP 47, such as pt-BR.")
+    """A language tag of BCP 47: language, script, region, variants; neither extensions nor private use."""
+    return _standard(string(value).strip())
 
 
 def timezone(value: Any) -> str:
@@ -91,6 +78,30 @@ def timezone(value: Any) -> str:
     if zone not in _zones():
         raise Unfit("timezone-unknown", "The value must be a time zone of IANA, such as America/Sao_Paulo.")
     return zone
+
+
+def _today(language: str) -> str:
+    """One subtag for one: `sh` stays, as its `sr-Latn` might be followed by another script."""
+    while "-" not in (newer := LANGUAGE_REPLACEMENTS.get(language, "-")):
+        language = newer
+    return language
+
+
+@lru_cache(maxsize=1000)
+def _standard(tag: str) -> str:
+    """langcodes remembers every tag that it was ever asked about, so its tables are read here and it is not asked."""
+    found = _LANGUAGE_TAG.fullmatch(tag.lower()) if len(tag) <= MAX_LOCALE else None
+    if found:
+        language, script, region, variants = found.groups()
+        subtags = [
+            _today(language),
+            *((script.title(),) if script else ()),
+            *((TERRITORY_REPLACEMENTS.get(region, region.upper()),) if region else ()),
+            *re.split("[-_]", variants)[1:],
+        ]
+        if all(VALIDITY.match(subtag) or subtag in ALL_SCRIPTS for subtag in subtags):
+            return "-".join(subtags)
+    raise Unfit("locale-invalid", "The value must be a language of BCP 47, such as pt-BR.")
 
 
 @cache

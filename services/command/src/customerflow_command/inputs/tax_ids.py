@@ -35,11 +35,11 @@ from stdnum.ve import rif
 from stdnum.za import tin
 
 from customerflow_command.customer.commands import AddTaxId
+from customerflow_command.customer.limits import MAX_TAX_IDS
 from customerflow_command.inputs.context import Context
 from customerflow_command.inputs.fields import Fields, Unfit
 from customerflow_command.inputs.text import ascii_compatible, string, text, trimmed
 
-MAX_TAX_IDS = 10
 MAX_VALUE = 60
 
 _KNOWN = {"type", "value"}

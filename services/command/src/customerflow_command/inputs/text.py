@@ -27,11 +27,13 @@ def string(value: Any) -> str:
 def trimmed(value: Any, limit: int) -> str:
     """As it was written, but for the spaces around it."""
     text = string(value).strip()
+    if text and len(text) <= limit and text.isascii() and text.isprintable():
+        return text
     if _FORBIDDEN.search(text):
         raise Unfit("invalid-characters", "Control characters and lone surrogates are not allowed.")
     if len(text) > limit:
         raise Unfit("too-long", f"The value must have at most {limit} characters.")
-    if not text or not (text.isascii() or any(map(_is_visible, text))):
+    if not any(map(_is_visible, text)):
         raise Unfit("blank", "The value must not be blank.")
     return text
 
@@ -40,6 +42,8 @@ def text(limit: int) -> Parser[str]:
     """Composed (NFC), so that what looks the same is the same, however it was typed."""
 
     def parse(value: Any) -> str:
+        if isinstance(value, str) and value.isascii():
+            return trimmed(value, limit)
         return trimmed(unicodedata.normalize("NFC", string(value)), limit)
 
     return parse
@@ -47,7 +51,7 @@ def text(limit: int) -> Parser[str]:
 
 def slug(value: Any, code: str = "format") -> str:
     """A name for programs: what tags, purposes and channels are made of."""
-    given = trimmed(value, 255)
+    given = string(value).strip()
     if not _SLUG.fullmatch(given):
         raise Unfit(code, "The value must be 1 to 50 of a-z, 0-9, _ . : - and begin with a letter or digit.")
     return given

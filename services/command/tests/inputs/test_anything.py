@@ -1,0 +1,83 @@
+"""Whatever JSON is sent, in whatever field: a command or a Problem, and no other exception."""
+
+import json
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+from uuid import uuid4
+
+from customerflow_command import inputs
+from customerflow_command.customer.state import Customer
+from customerflow_shared.problems import Problem
+from customerflow_shared.values import Address, ExternalId
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+FIELDS = """
+type name givenName familyName socialName legalName tradeName email phone phoneCountry phoneExtension birthDate locale
+timezone lifecycleStage taxIds addresses consents tags externalIds attributes value label roles country postalCode line1
+number line2 district city region recipient purpose channel state capturedAt source legalBasis optInLevel policyVersion
+evidenceRef expiresAt method verifiedAt code reason until requestRef graceDays addressId externalId
+"""
+# texts that come close, so that what lies behind the first check is reached
+NEAR = """
+BR US SP br_cpf br_cnpj eu_vat us_ein mx_rfc other billing granted person erp passport 01310-100 +5511999998888
+390.533.447-05 ana@example.com 2026-11-22T15:00:00Z 1985-03-17 pt-BR vip UTC
+"""
+
+field_names = st.sampled_from(FIELDS.split()) | st.text(max_size=5)
+near = st.sampled_from(NEAR.split())
+scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=30) | near
+values = st.recursive(
+    scalars,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(field_names, inner, max_size=6),
+    max_leaves=20,
+)
+bodies = st.dictionaries(field_names, values, max_size=12)
+
+ANA = Customer(type="person", name="Ana")
+HOME = Address(id=uuid4(), country="BR", line1="Av. Paulista")
+
+
+@settings(max_examples=500)
+@given(bodies)
+def test_any_body_is_a_command_or_a_problem(context: inputs.Context, body: dict[str, Any]) -> None:
+    readers: list[Callable[[], object]] = [
+        lambda: inputs.register(body, context),
+        lambda: inputs.register({"type": "person", "name": "Ana"} | body, context),
+        lambda: inputs.change(body, context, ANA),
+        lambda: inputs.upsert(body, context, ExternalId(source="erp", value="1")),
+        lambda: inputs.external_id_in(body, context),
+        lambda: inputs.external_id_of(body, context),
+        lambda: inputs.verify_email(body, context),
+        lambda: inputs.verify_phone(body, context),
+        lambda: inputs.confirm_email(body),
+        lambda: inputs.add_tax_id(body, context),
+        lambda: inputs.add_address(body, context),
+        lambda: inputs.change_address(body, context, HOME),
+        lambda: inputs.default_address(body, "billing"),
+        lambda: inputs.consent(body, context, "news", "email"),
+        lambda: inputs.suspend(body, context),
+        lambda: inputs.reason(body),
+        lambda: inputs.erasure(body, context),
+        lambda: inputs.nothing(body),
+    ]
+    for read in readers:
+        with suppress(Problem):
+            read()
+
+
+@settings(max_examples=300)
+@given(st.binary(max_size=60) | values.map(lambda value: json.dumps(value).encode()))
+def test_any_bytes_are_an_object_or_a_problem(body: bytes) -> None:
+    with suppress(Problem):
+        assert isinstance(inputs.json_object(body), dict)
+
+
+@given(st.text(max_size=60), st.text(max_size=60))
+def test_any_text_of_a_path_is_taken_or_a_problem(context: inputs.Context, first: str, second: str) -> None:
+    for in_path in (True, False):
+        with suppress(Problem):
+            inputs.external_id(first, second, context, in_path=in_path)
+    with suppress(Problem):
+        assert inputs.tag(inputs.tag(first)) == first.strip()
