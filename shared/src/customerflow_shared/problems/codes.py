@@ -222,7 +222,7 @@ FAULTS: Mapping[str, FaultKind] = {
     ),
     "format": FaultKind("The value has another form", "See the detail for its form."),
     "duplicate": FaultKind("The value stands there twice", "Keep one of the two; the pointer leads to the second."),
-    "number-range": FaultKind("The number is too large", "Send a number of 64 bits, or a string."),
+    "number-range": FaultKind("The number lies outside its range", "See the detail for what the range is."),
     "not-allowed": FaultKind("The value is none of those allowed", "Choose one of those that the detail names."),
     "unknown-field": FaultKind("There is no such field here", "Check its spelling; names are in camelCase."),
     "read-only-field": FaultKind("The field is set by the system", "Leave it out."),
