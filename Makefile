@@ -54,6 +54,12 @@ unit: $(READY)  ## Run the tests that need no server: well under a minute
 chaos: $(READY)  ## Kill every part again and again while commands arrive, then prove that nothing was lost
 	@$(PY) tests-e2e/chaos.py
 
+.PHONY: mutants
+mutants: $(READY)  ## Break every rule of the domain in every small way, and see whether its tests notice: some minutes
+	@rm -rf .cache/mutants && mkdir -p .cache/mutants
+	@cp -R pyproject.toml services/command/src services/command/tests .cache/mutants
+	@cd .cache/mutants && $(CURDIR)/$(VENV)/bin/mutmut run --max-children 2 && $(CURDIR)/$(VENV)/bin/mutmut results
+
 .PHONY: check
 check: $(READY)  ## Check format, lint, types, import rules and shell scripts
 	@$(VENV)/bin/ruff format --check .

@@ -60,7 +60,7 @@ def test_a_customer_has_at_most_twenty_addresses() -> None:
 
 def test_a_changed_address_is_told_with_the_one_before() -> None:
     moved = msgspec.structs.replace(
-        HOME, postal_code="01310-100", line1="Av. Brasil", roles=(), country="PT", region=None
+        HOME, postal_code="01310-100", line1="Av. Brasil", roles=(), country="PT", region="11"
     )
     changed = when(ChangeAddress(address=moved, issues=ODD), given=[WITH_BOTH])
     assert changed == [
@@ -69,7 +69,7 @@ def test_a_changed_address_is_told_with_the_one_before() -> None:
             changed=("country", "line1", "roles", "region", "postalCode"),
             roles=(),
             country="PT",
-            region=None,
+            region="11",
             issues=ODD,
             address=moved,
             previous_address=HOME,

@@ -102,3 +102,4 @@ def test_accents_and_dots_make_different_addresses() -> None:
 
 def test_the_key_of_an_address_is_pinned_since_claims_are_made_of_it() -> None:
     assert email_key("José.Straße@Mail.Bücher.example") == "josé.strasse@mail.xn--bcher-kva.example"
+    assert email_key('"a@b"@bücher.example') == '"a@b"@xn--bcher-kva.example'

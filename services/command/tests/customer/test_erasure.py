@@ -18,6 +18,7 @@ from customerflow_shared.events import (
     CustomerErasureRequested,
     CustomerEvent,
     CustomerReactivated,
+    CustomerRegistered,
     CustomerSuspended,
 )
 from customerflow_shared.values import Phone
@@ -152,6 +153,8 @@ def test_of_an_erased_customer_nothing_is_left_but_that_there_was_one() -> None:
     history = past(given, code_sent(), CustomerSuspended(until=NOW + DAY), ERASURE_REQUESTED, ERASED)
     assert known(history) == Customer(type="person", name="", erased_at=NOW - DAY)
     assert known(history).status == "erased"
+    company = CustomerRegistered(customer_type="company", name="Padaria Central")
+    assert known([company, ERASED]) == Customer(type="company", name="", erased_at=NOW - DAY)
     assert due(known(history)) is None
 
 

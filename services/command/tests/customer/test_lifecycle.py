@@ -66,8 +66,7 @@ def test_a_suspended_customer_is_reactivated_once() -> None:
     given = past(REGISTERED, UNTIL_TOMORROW)
     reactivated = when(ReactivateCustomer(reason="paid"), given=given)
     assert reactivated == [CustomerReactivated(reason="paid")]
-    after = known([*given, *reactivated])
-    assert (after.status, due(after)) == ("active", None)
+    assert known([*given, *reactivated]) == known([REGISTERED])
     assert when(ReactivateCustomer(), given=[*given, *reactivated]) == []
 
 
@@ -94,7 +93,7 @@ def test_an_archived_customer_can_be_restored() -> None:
     given = past(REGISTERED, ARCHIVED)
     restored = when(RestoreCustomer(reason="came back"), given=given)
     assert restored == [CustomerRestored(status="active", reason="came back")]
-    assert known([*given, *restored]).status == "active"
+    assert known([*given, *restored]) == known([REGISTERED])
     assert len(when(TagCustomer(tag="vip"), given=[*given, *restored])) == 1
 
 

@@ -1,19 +1,15 @@
 """Several customers, any commands in any order, beside a model that is nothing but sets and flags."""
 
 from collections.abc import Callable
-from copy import deepcopy
 from datetime import timedelta
 from uuid import UUID
 
-import pytest
-from customerflow_command.customer.claims import Claim, Uniqueness, claims
 from customerflow_command.customer.commands import (
     AddAddress,
     AddTaxId,
     ArchiveCustomer,
     CancelErasure,
     ChangeCustomer,
-    Command,
     ConfirmEmail,
     DoWhatIsDue,
     LinkExternalId,
@@ -34,19 +30,14 @@ from customerflow_command.customer.commands import (
     UpsertCustomer,
 )
 from customerflow_command.customer.decide import decide
-from customerflow_command.customer.errors import CustomerError
-from customerflow_command.customer.state import Customer, code_hash
-from customerflow_shared.events import CustomerEvent
+from customerflow_command.customer.state import code_hash
 from customerflow_shared.values import Consent, ConsentState, DefaultRole, PersonalProfile, Profile
 from hypothesis import settings
 from hypothesis import strategies as some
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from hypothesis.stateful import rule
 
-from .model import Account, expected, set_archived, set_suspension, shown
-from .sentences import CODE, DAY, NOW, address, erp, number, state, tax_id
-
-UNIQUE = Uniqueness()
-
+from .model import Account, BesideTheModel, set_archived, set_suspension
+from .sentences import CODE, DAY, address, erp, number, tax_id
 
 WHO = some.integers(0, 2)
 NAMES = some.sampled_from(["Ana", "Bia"])
@@ -59,68 +50,10 @@ ANY = some.integers(0, 5)
 DAYS = some.integers(0, 3).map(lambda days: days * DAY)
 
 
-class Customers(RuleBasedStateMachine):
-    def __init__(self) -> None:
-        super().__init__()
-        self.now = NOW
-        self.model: dict[int, Account] = {}
-        self.streams: dict[int, list[CustomerEvent]] = {0: [], 1: [], 2: []}
-        self.holders: dict[Claim, int] = {}
-        self.ids = 0
+ALWAYS = ("CustomerIsErased", "ErasureIsPending", "CustomerIsArchived")
 
-    def customer(self, who: int) -> Customer | None:
-        return state(self.streams[who])
 
-    def new_id(self) -> UUID:
-        self.ids += 1
-        return number(self.ids)
-
-    def send(
-        self,
-        who: int,
-        command: Command,
-        change: Callable[[Account], object] | None,
-        *,
-        events: int = 1,
-        refusal: str | None = None,
-        except_if: tuple[str, ...] = (),
-    ) -> None:
-        """`change` None: nothing happens. The refusals that every customer has in common come before `refusal`."""
-        refusal = self.common_refusal(who, except_if) or refusal
-        if refusal is not None:
-            with pytest.raises(CustomerError) as refused:
-                decide(self.customer(who), command, self.now)
-            assert type(refused.value).__name__ == refusal
-            return
-        decided = decide(self.customer(who), command, self.now)
-        assert len(decided) == (events if change else 0)
-        if change:
-            self.commit(who, decided, change)
-
-    def common_refusal(self, who: int, except_if: tuple[str, ...]) -> str | None:
-        account = self.model.get(who)
-        if account is None:
-            return "CustomerNotFound"
-        reasons = {
-            "CustomerIsErased": account.erased,
-            "ErasureIsPending": account.to_be_erased is not None,
-            "CustomerIsArchived": account.archived,
-        }
-        return next((reason for reason, true in reasons.items() if true and reason not in except_if), None)
-
-    def commit(self, who: int, decided: list[CustomerEvent], change: Callable[[Account], object]) -> None:
-        account = deepcopy(self.model[who])
-        change(account)
-        held = claims(state([*self.streams[who], *decided]), UNIQUE)
-        taken = any(self.holders.get(claim, who) != who for claim in held)
-        assert taken == any(account.keys() & other.keys() for i, other in self.model.items() if i != who)
-        if taken:
-            return
-        self.streams[who] += decided
-        self.model[who] = account
-        self.holders = {claim: holder for claim, holder in self.holders.items() if holder != who}
-        self.holders |= dict.fromkeys(held, who)
-
+class Customers(BesideTheModel):
     @rule(who=WHO, name=NAMES, email=EMAILS)
     def register(self, who: int, name: str, email: str | None) -> None:
         if who not in self.model:
@@ -347,23 +280,6 @@ class Customers(RuleBasedStateMachine):
             elif account.until and account.until <= self.now and not account.archived:
                 change = set_suspension(False, None)
             self.send(who, DoWhatIsDue(), change, except_if=ALWAYS)
-
-    @invariant()
-    def customers_are_what_the_model_says(self) -> None:
-        for who, account in self.model.items():
-            customer = self.customer(who)
-            assert customer is not None
-            assert shown(customer) == expected(account)
-
-    @invariant()
-    def no_value_has_two_holders(self) -> None:
-        held = [(claim, who) for who in self.model for claim in claims(self.customer(who), UNIQUE)]
-        assert len({claim for claim, _ in held}) == len(held)
-        assert dict(held) == self.holders
-        assert {tuple(claim) for claim, _ in held} == set().union(*(one.keys() for one in self.model.values()))
-
-
-ALWAYS = ("CustomerIsErased", "ErasureIsPending", "CustomerIsArchived")
 
 
 TestCustomers = Customers.TestCase

@@ -40,7 +40,7 @@ def record(customer: Customer, command: RecordConsent) -> list[CustomerEvent]:
 
 def is_marketing(purpose: str) -> bool:
     """`newsletter`, `marketing:partners`, `profiling.credit`: the first segment tells."""
-    return re.split("[-_.:]", purpose, maxsplit=1)[0] in MARKETING
+    return re.split("[-_.:]", purpose)[0] in MARKETING
 
 
 def find(customer: Customer, consent: Consent) -> Consent | None:
