@@ -224,7 +224,8 @@ def test_a_program_that_cannot_listen_fails_without_a_stack_trace(start: Start, 
 
 def test_a_customer_that_is_not_parked_cannot_be_released(start: Start, cf_database: Database) -> None:
     urls: dict[str, Any] = {"CF_MYSQL_URL": cf_database.url, "CF_MYSQL_OWNER_URL": cf_database.owner_url}
-    assert start("migrate", **urls).end()[0] == 0
+    code, output = start("migrate", **urls).end()
+    assert code == 0, output
     code, output = start("retry", str(uuid7()), **urls).end()
     assert code == 1
     assert "not parked" in output
