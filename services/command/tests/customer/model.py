@@ -58,15 +58,15 @@ class Account:
         self.email, self.verified, self.code = email, False, None
 
     def erase(self) -> None:
-        self.__init__(name="", email=None, erased=True)  # type: ignore[misc]  # nothing else is left
+        vars(self).update(vars(Account(name="", email=None, erased=True)))
 
 
 def set_suspension(suspended: bool, until: datetime | None) -> Callable[[Account], object]:
-    return lambda account: account.__dict__.update(suspended=suspended, until=until)
+    return lambda account: vars(account).update(suspended=suspended, until=until)
 
 
 def set_archived(archived: bool) -> Callable[[Account], object]:
-    return lambda account: account.__dict__.update(archived=archived)
+    return lambda account: vars(account).update(archived=archived)
 
 
 def shown(customer: Customer) -> dict[str, Any]:
@@ -97,7 +97,7 @@ class BesideTheModel(RuleBasedStateMachine):
         super().__init__()
         self.now = NOW
         self.model: dict[int, Account] = {}
-        self.streams: dict[int, list[CustomerEvent]] = {0: [], 1: [], 2: []}
+        self.streams: dict[int, list[CustomerEvent]] = {}
         self.holders: dict[Claim, int] = {}
         self.ids = 0
 
@@ -131,9 +131,7 @@ class BesideTheModel(RuleBasedStateMachine):
             self.commit(who, decided, change)
 
     def common_refusal(self, who: int, except_if: tuple[str, ...]) -> str | None:
-        account = self.model.get(who)
-        if account is None:
-            return "CustomerNotFound"
+        account = self.model[who]
         reasons = {
             "CustomerIsErased": account.erased,
             "ErasureIsPending": account.to_be_erased is not None,
@@ -141,18 +139,28 @@ class BesideTheModel(RuleBasedStateMachine):
         }
         return next((reason for reason, true in reasons.items() if true and reason not in except_if), None)
 
-    def commit(self, who: int, decided: list[CustomerEvent], change: Callable[[Account], object]) -> None:
+    def begin(self, decided: list[CustomerEvent], new: Account) -> int | None:
+        """The number of the new customer; None if it would take what another one holds."""
+        who = len(self.model)
+        self.streams[who], self.model[who] = [], Account(name="", email=None)
+        if self.commit(who, decided, lambda account: vars(account).update(vars(new))):
+            return who
+        del self.streams[who], self.model[who]
+        return None
+
+    def commit(self, who: int, decided: list[CustomerEvent], change: Callable[[Account], object]) -> bool:
         account = deepcopy(self.model[who])
         change(account)
         held = claims(state([*self.streams[who], *decided]), UNIQUE)
         taken = any(self.holders.get(claim, who) != who for claim in held)
         assert taken == any(account.keys() & other.keys() for i, other in self.model.items() if i != who)
         if taken:
-            return
+            return False
         self.streams[who] += decided
         self.model[who] = account
         self.holders = {claim: holder for claim, holder in self.holders.items() if holder != who}
         self.holders |= dict.fromkeys(held, who)
+        return True
 
     @invariant()
     def customers_are_what_the_model_says(self) -> None:

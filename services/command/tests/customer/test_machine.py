@@ -34,38 +34,54 @@ from customerflow_command.customer.state import code_hash
 from customerflow_shared.values import Consent, ConsentState, DefaultRole, PersonalProfile, Profile
 from hypothesis import settings
 from hypothesis import strategies as some
-from hypothesis.stateful import rule
+from hypothesis.stateful import Bundle, MultipleResults, initialize, multiple, precondition, rule
 
 from .model import Account, BesideTheModel, set_archived, set_suspension
 from .sentences import CODE, DAY, address, erp, number, tax_id
 
-WHO = some.integers(0, 2)
+WHO: Bundle[int] = Bundle("customers")
 NAMES = some.sampled_from(["Ana", "Bia"])
 EMAILS = some.sampled_from([None, "a@example.com", "A@Example.com", "b@example.com"])
 TAGS = some.sampled_from(["vip", "b2b"])
 EXTERNAL = some.sampled_from(["1", "2", "3"])
 TAX_IDS = some.tuples(some.sampled_from(["br_cpf", "pt_nif", "other"]), some.sampled_from(["1", "2"]))
 ROLES = some.sampled_from(["billing", "shipping"])
-ANY = some.integers(0, 5)
+ANY = some.integers(0, 1)
 DAYS = some.integers(0, 3).map(lambda days: days * DAY)
-
-
 ALWAYS = ("CustomerIsErased", "ErasureIsPending", "CustomerIsArchived")
 
 
 class Customers(BesideTheModel):
-    @rule(who=WHO, name=NAMES, email=EMAILS)
-    def register(self, who: int, name: str, email: str | None) -> None:
-        if who not in self.model:
-            decided = decide(None, RegisterCustomer(customer_type="person", name=name, email=email), self.now)
-            self.model[who] = Account(name="", email=None)
-            self.commit(who, decided, lambda new: new.__init__(name=name, email=email))  # type: ignore[misc]
-            if not self.streams[who]:
-                del self.model[who]
+    @initialize(target=WHO)
+    def there_are_some(self) -> MultipleResults[int]:
+        decided = decide(None, RegisterCustomer(customer_type="person", name="Ana"), self.now)
+        return multiple(
+            *(who for _ in range(3) if (who := self.begin(decided, Account(name="Ana", email=None))) is not None)
+        )
+
+    @rule(target=WHO, name=NAMES, email=EMAILS)
+    def register(self, name: str, email: str | None) -> int | MultipleResults[int]:
+        command = RegisterCustomer(customer_type="person", name=name, email=email)
+        who = self.begin(decide(None, command, self.now), Account(name=name, email=email))
+        return multiple() if who is None else who
+
+    @rule(target=WHO, name=NAMES, external=EXTERNAL)
+    def upsert(self, name: str, external: str) -> int | MultipleResults[int]:
+        """As the mediator finds it: the holder of the external id, or nobody."""
+        change = ChangeCustomer(profile=Profile(type="person"), personal=PersonalProfile(name=name))
+        command = UpsertCustomer(external_id=erp(external), change=change)
+        holder = next((who for who, account in self.model.items() if external in account.external), None)
+        if holder is None:
+            new = self.begin(decide(None, command, self.now), Account(name=name, email=None, external={external}))
+            assert new is not None
+            return new
+        renamed = self.model[holder].name != name
+        self.send(holder, command, (lambda account: setattr(account, "name", name)) if renamed else None)
+        return multiple()
 
     @rule(who=WHO, name=NAMES, email=EMAILS)
     def change(self, who: int, name: str, email: str | None) -> None:
-        before = self.model.get(who) or Account(name="", email=None)
+        before = self.model[who]
         renamed, moved = before.name != name, before.email != email
 
         def change(account: Account) -> None:
@@ -76,45 +92,32 @@ class Customers(BesideTheModel):
         command = ChangeCustomer(personal=PersonalProfile(name=name), email=email)
         self.send(who, command, change if renamed or moved else None, events=renamed + moved)
 
-    @rule(who=WHO, name=NAMES, external=EXTERNAL)
-    def upsert(self, who: int, name: str, external: str) -> None:
-        """As the mediator finds it: the holder of the external id, or nobody."""
-        change = ChangeCustomer(profile=Profile(type="person"), personal=PersonalProfile(name=name))
-        command = UpsertCustomer(external_id=erp(external), change=change)
-        holder = next((i for i, account in self.model.items() if external in account.external), None)
-        if holder is not None:
-            renamed = self.model[holder].name != name
-            self.send(holder, command, (lambda account: setattr(account, "name", name)) if renamed else None)
-        elif who not in self.model:
-            self.model[who] = Account(name=name, email=None)
-            self.commit(who, decide(None, command, self.now), lambda new: new.external.add(external))
-
     @rule(who=WHO, tag=TAGS)
     def tag(self, who: int, tag: str) -> None:
-        there = who in self.model and tag in self.model[who].tags
+        there = tag in self.model[who].tags
         self.send(who, TagCustomer(tag=tag), None if there else lambda account: account.tags.add(tag))
 
     @rule(who=WHO, tag=TAGS)
     def untag(self, who: int, tag: str) -> None:
-        there = who in self.model and tag in self.model[who].tags
+        there = tag in self.model[who].tags
         self.send(who, UntagCustomer(tag=tag), (lambda account: account.tags.remove(tag)) if there else None)
 
     @rule(who=WHO, value=EXTERNAL)
     def link(self, who: int, value: str) -> None:
-        there = who in self.model and value in self.model[who].external
+        there = value in self.model[who].external
         command = LinkExternalId(external_id=erp(value))
         self.send(who, command, None if there else lambda account: account.external.add(value))
 
     @rule(who=WHO, value=EXTERNAL)
     def unlink(self, who: int, value: str) -> None:
-        there = who in self.model and value in self.model[who].external
+        there = value in self.model[who].external
         command = UnlinkExternalId(external_id=erp(value))
         self.send(who, command, (lambda account: account.external.remove(value)) if there else None)
 
     @rule(who=WHO, typed=TAX_IDS)
     def add_tax_id(self, who: int, typed: tuple[str, str]) -> None:
         new = self.new_id()
-        held = list(self.model[who].tax_ids.values()) if who in self.model else []
+        held = list(self.model[who].tax_ids.values())
         second = typed[0] != "other" and typed not in held and typed[0] in {type for type, _ in held}
         self.send(
             who,
@@ -125,7 +128,7 @@ class Customers(BesideTheModel):
 
     @rule(who=WHO, which=ANY)
     def remove_tax_id(self, who: int, which: int) -> None:
-        held = sorted(self.model[who].tax_ids) if who in self.model else []
+        held = sorted(self.model[who].tax_ids)
         known = which < len(held)
         one = held[which] if known else number(0)
         refusal = None if known else "TaxIdNotFound"
@@ -134,7 +137,7 @@ class Customers(BesideTheModel):
     @rule(who=WHO)
     def add_address(self, who: int) -> None:
         new = self.new_id()
-        full = who in self.model and len(self.model[who].addresses) == 20
+        full = len(self.model[who].addresses) == 20
         self.send(
             who,
             AddAddress(address=address(new.int)),
@@ -164,7 +167,7 @@ class Customers(BesideTheModel):
         )
 
     def some_address(self, who: int, which: int) -> tuple[UUID, bool]:
-        held = sorted(self.model[who].addresses) if who in self.model else []
+        held = sorted(self.model[who].addresses)
         return (held[which], True) if which < len(held) else (number(0), False)
 
     @rule(
@@ -175,10 +178,10 @@ class Customers(BesideTheModel):
     )
     def record_consent(self, who: int, word: ConsentState, purpose: str, age: timedelta) -> None:
         at = self.now - age
-        account = self.model.get(who)
-        before = account.consents.get(purpose) if account else None
+        account = self.model[who]
+        before = account.consents.get(purpose)
         refusal = "ConsentIsStale" if before and at < before[0] else None
-        if account and account.suspended and (word, purpose) == ("granted", "marketing"):
+        if account.suspended and (word, purpose) == ("granted", "marketing"):
             refusal = "CustomerIsSuspended"
         self.send(
             who,
@@ -192,19 +195,19 @@ class Customers(BesideTheModel):
     def request_code(self, who: int, lasts: timedelta) -> None:
         new = self.new_id()
         expires_at = self.now + lasts
-        account = self.model.get(who)
+        account = self.model[who]
         command = RequestEmailVerification(verification_id=new, code_hash=code_hash(new, CODE), expires_at=expires_at)
         self.send(
             who,
             command,
-            None if account and account.verified else lambda account: setattr(account, "code", (expires_at, 0)),
-            refusal=None if account and account.email else "ContactChanged",
+            None if account.verified else lambda account: setattr(account, "code", (expires_at, 0)),
+            refusal=None if account.email else "ContactChanged",
         )
 
     @rule(who=WHO, right=some.booleans())
     def confirm(self, who: int, right: bool) -> None:
-        account = self.model.get(who)
-        code = account.code if account else None
+        account = self.model[who]
+        code = account.code
         live = code is not None and self.now < code[0] and code[1] < 5
 
         def tried(account: Account) -> None:
@@ -217,23 +220,23 @@ class Customers(BesideTheModel):
     @rule(who=WHO, lasts=some.none() | DAYS)
     def suspend(self, who: int, lasts: timedelta | None) -> None:
         until = None if lasts is None else self.now + lasts
-        account = self.model.get(who)
-        there = account is not None and account.suspended and account.until == until
+        account = self.model[who]
+        there = account.suspended and account.until == until
         self.send(who, SuspendCustomer(reason="fraud", until=until), None if there else set_suspension(True, until))
 
     @rule(who=WHO)
     def reactivate(self, who: int) -> None:
-        suspended = who in self.model and self.model[who].suspended
+        suspended = self.model[who].suspended
         self.send(who, ReactivateCustomer(), set_suspension(False, None) if suspended else None)
 
     @rule(who=WHO)
     def archive(self, who: int) -> None:
-        there = who in self.model and self.model[who].archived
+        there = self.model[who].archived
         self.send(who, ArchiveCustomer(), None if there else set_archived(True), except_if=("CustomerIsArchived",))
 
     @rule(who=WHO)
     def restore(self, who: int) -> None:
-        status = self.model[who].status() if who in self.model else ""
+        status = self.model[who].status()
         self.send(
             who,
             RestoreCustomer(),
@@ -242,10 +245,10 @@ class Customers(BesideTheModel):
             except_if=("CustomerIsArchived",),
         )
 
-    @rule(who=WHO, grace=DAYS)
+    @rule(who=WHO, grace=some.sampled_from([0, 1, 5, 9, 30]).map(lambda days: days * DAY))
     def request_erasure(self, who: int, grace: timedelta) -> None:
         due_at = self.now + grace
-        pending = who in self.model and self.model[who].to_be_erased is not None
+        pending = self.model[who].to_be_erased is not None
         self.send(
             who,
             RequestErasure(due_at=due_at),
@@ -256,7 +259,7 @@ class Customers(BesideTheModel):
 
     @rule(who=WHO)
     def cancel_erasure(self, who: int) -> None:
-        pending = who in self.model and self.model[who].to_be_erased is not None
+        pending = self.model[who].to_be_erased is not None
         self.send(
             who,
             CancelErasure(),
@@ -265,9 +268,10 @@ class Customers(BesideTheModel):
             except_if=("CustomerIsArchived", "ErasureIsPending"),
         )
 
+    @precondition(lambda self: len(self.model) > 5)
     @rule(who=WHO)
     def reapply_erasure(self, who: int) -> None:
-        erased = who in self.model and self.model[who].erased
+        erased = self.model[who].erased
         self.send(who, ReapplyErasure(), None if erased else Account.erase, except_if=ALWAYS)
 
     @rule(days=DAYS)
@@ -283,4 +287,4 @@ class Customers(BesideTheModel):
 
 
 TestCustomers = Customers.TestCase
-TestCustomers.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
+TestCustomers.settings = settings(max_examples=200, stateful_step_count=50, deadline=None)
