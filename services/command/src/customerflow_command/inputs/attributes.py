@@ -11,10 +11,10 @@ from customerflow_command.inputs.fields import Fields, Unfit
 from customerflow_command.inputs.text import text
 
 MAX_KEY = 40
-MAX_VALUE = 500
+MAX_ATTRIBUTE = 500
 MAX_INTEGER = 2**63 - 1
 
-_key, _text = text(MAX_KEY), text(MAX_VALUE)
+_key, _text = text(MAX_KEY), text(MAX_ATTRIBUTE)
 
 
 def attributes(fields: Fields) -> dict[str, Attribute]:

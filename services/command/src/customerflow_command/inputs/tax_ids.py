@@ -4,6 +4,7 @@ Every value is kept in the compact form of its type, so that two spellings of on
 """
 
 import re
+import unicodedata
 from collections.abc import Callable, Mapping
 from operator import mul
 from typing import Any
@@ -40,7 +41,7 @@ from customerflow_command.inputs.context import Context
 from customerflow_command.inputs.fields import Fields, Unfit
 from customerflow_command.inputs.text import ascii_compatible, string, text, trimmed
 
-MAX_VALUE = 60
+MAX_TAX_ID = 60
 
 _KNOWN = {"type", "value"}
 _PUNCTUATION = str.maketrans("", "", " .-/")
@@ -109,7 +110,7 @@ def is_brazilian(value: str) -> bool:
 
 def _other(value: str) -> str:
     """A type that we do not know is not checked."""
-    return text(MAX_VALUE)(value)
+    return text(MAX_TAX_ID)(value)
 
 
 def _eu_vat(value: str) -> str:
@@ -118,13 +119,23 @@ def _eu_vat(value: str) -> str:
     return f"EL{number[2:]}" if number.startswith("GR") else number
 
 
+def _ch_vat(value: str) -> str:
+    """MWST, TVA and IVA are one word in the languages of Switzerland."""
+    return f"{ch_vat.validate(value)[:12]}MWST"
+
+
+def _cl_rut(value: str) -> str:
+    """A zero in front is only written to fill a form."""
+    return cl_rut.validate(value).lstrip("0")
+
+
 def _by(validate: Callable[[str], str]) -> Callable[[str], str]:
-    """A check of python-stdnum. It takes far more for a separator than anybody writes, and for a digit: only ASCII and
-    the usual punctuation reach it.
+    """A check of python-stdnum. It takes far more for a digit or a separator than anybody writes, and gives some of it
+    back: only ASCII (and the Ñ of Mexico and Spain) with the usual punctuation reaches it.
     """
 
     def check(value: str) -> str:
-        plain = value if _PUNCTUATED.fullmatch(value) else ascii_compatible(value, "tax-id-format")
+        plain = unicodedata.normalize("NFKC", value)
         if not _PUNCTUATED.fullmatch(plain):
             raise Unfit("tax-id-format", "The value has characters that do not belong here.")
         try:
@@ -147,8 +158,8 @@ CHECKS: Mapping[str, Callable[[str], str]] = {
     "br_cnpj": cnpj,
     "br_cpf": cpf,
     "ca_bn": _by(bn.validate),
-    "ch_vat": _by(ch_vat.validate),
-    "cl_rut": _by(cl_rut.validate),
+    "ch_vat": _by(_ch_vat),
+    "cl_rut": _by(_cl_rut),
     "co_nit": _by(nit.validate),
     "do_rnc": _by(rnc.validate),
     "ec_ruc": _by(ec_ruc.validate),
@@ -175,7 +186,7 @@ CHECKS: Mapping[str, Callable[[str], str]] = {
 def _tax_id(fields: Fields, context: Context) -> TaxId:
     kind = fields.required("type", _type)
     check = CHECKS.get(kind, _other)
-    value = fields.required("value", lambda given: check(trimmed(given, MAX_VALUE)))
+    value = fields.required("value", lambda given: check(trimmed(given, MAX_TAX_ID)))
     return TaxId(id=context.new_id(), type=kind, value=value)
 
 
