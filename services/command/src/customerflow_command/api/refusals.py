@@ -77,6 +77,8 @@ def unknown_outcome(_: Exception, **location: str) -> Problem:
 
 
 def _mismatch(error: VersionMismatch) -> Problem:
+    if not error.current:
+        return Problem("version-mismatch", "If-Match names a version, but there is no such customer yet.")
     return Problem(
         "version-mismatch",
         "If-Match names no version that the customer has now; a weak tag never matches.",
