@@ -6,6 +6,7 @@ from contextlib import suppress
 from typing import Any
 from uuid import uuid4
 
+import pytest
 from customerflow_command import inputs
 from customerflow_command.customer.state import Customer
 from customerflow_shared.problems import Problem
@@ -39,10 +40,8 @@ ANA = Customer(type="person", name="Ana")
 HOME = Address(id=uuid4(), country="BR", line1="Av. Paulista")
 
 
-@settings(max_examples=500)
-@given(bodies)
-def test_any_body_is_a_command_or_a_problem(context: inputs.Context, body: dict[str, Any]) -> None:
-    readers: list[Callable[[], object]] = [
+def all_readers(body: dict[str, Any], context: inputs.Context) -> list[Callable[[], object]]:
+    return [
         lambda: inputs.register(body, context),
         lambda: inputs.register({"type": "person", "name": "Ana"} | body, context),
         lambda: inputs.change(body, context, ANA),
@@ -62,9 +61,40 @@ def test_any_body_is_a_command_or_a_problem(context: inputs.Context, body: dict[
         lambda: inputs.erasure(body, context),
         lambda: inputs.nothing(body),
     ]
-    for read in readers:
+
+
+def refusal(read: Callable[[], object]) -> bytes:
+    try:
+        read()
+    except Problem as problem:
+        return problem.document("/v1/customers")
+    return b""
+
+
+@given(bodies)
+def test_any_body_is_a_command_or_a_problem(context: inputs.Context, body: dict[str, Any]) -> None:
+    for read in all_readers(body, context):
         with suppress(Problem):
             read()
+
+
+@settings(max_examples=300)
+@given(field_names, values)
+def test_any_value_of_a_field_is_taken_or_a_problem(context: inputs.Context, field: str, value: Any) -> None:
+    sound = {"type": "person", "name": "Ana"}
+    with suppress(Problem):
+        inputs.register(sound | {field: value}, context)
+    with suppress(Problem):
+        inputs.change(sound | {field: value}, context, ANA)
+
+
+@pytest.mark.parametrize("field", FIELDS.split())
+def test_no_fault_repeats_a_value_at_any_depth(context: inputs.Context, field: str) -> None:
+    secret = "0800-Secret @@"
+    everywhere = dict.fromkeys(FIELDS.split(), secret)
+    for value in (secret, [secret], everywhere, [everywhere], [[secret]]):
+        for read in all_readers({field: value}, context):
+            assert b"ecret" not in refusal(read)
 
 
 @settings(max_examples=300)

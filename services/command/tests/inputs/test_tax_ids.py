@@ -67,6 +67,7 @@ def test_a_number_has_one_spelling(context: inputs.Context, kind: str, written: 
         ("pt_nif", "\u0665\u0660\u0661964843", "tax-id-format"),
         ("pt_nif", "000000000", "tax-id-format"),
         ("ar_cuit", "20#05536168#2", "tax-id-format"),
+        ("cl_rut", "00.000.000-0", "tax-id-repeated"),
         ("other", "", "blank"),
         ("other", "x" * 61, "too-long"),
         ("br_cpf", None, "required"),

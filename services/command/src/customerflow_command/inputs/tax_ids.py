@@ -125,8 +125,9 @@ def _ch_vat(value: str) -> str:
 
 
 def _cl_rut(value: str) -> str:
-    """A zero in front is only written to fill a form."""
-    return cl_rut.validate(value).lstrip("0")
+    """Of 7 or 8 digits and their check: a zero in front is only written to fill a form."""
+    number = cl_rut.validate(value)
+    return number[1:] if len(number) == 9 and number[0] == "0" else number
 
 
 def _by(validate: Callable[[str], str]) -> Callable[[str], str]:
@@ -201,7 +202,7 @@ def _without_punctuation(value: str) -> str:
 
 
 def _require_variety(value: str) -> None:
-    if value == value[0] * len(value):
+    if len(set(value)) == 1:
         raise Unfit("tax-id-repeated", "The value repeats one character.")
 
 
