@@ -81,10 +81,10 @@ def test_of_a_profile_what_is_given_replaces_what_was_and_none_removes_it() -> N
     changed = CustomerProfileChanged(
         changed=("type", "locale", "socialName", "birthDate"),
         profile=Profile(type="company", locale=None),
-        personal=PersonalProfile(social_name="Aninha", birth_date=None),
+        personal=PersonalProfile(social_name="Nina", birth_date=None),
     )
     shown = when(changed, given=[COMPLETE])
-    assert shown == then(2, type="company", locale=None, social_name="Aninha", birth_date=None)
+    assert shown == then(2, type="company", locale=None, social_name="Nina", birth_date=None)
 
 
 def test_what_was_odd_about_a_value_goes_with_it() -> None:
@@ -106,7 +106,9 @@ def test_new_attributes_replace_those_of_the_same_names() -> None:
     changed = CustomerAttributesChanged(
         changed=("vegan", "size"), attributes={"size": 1.5}, previous_attributes={"vegan": True}
     )
-    assert when(changed, given=[COMPLETE]) == then(2, attributes={"shoe": 38, "size": 1.5})
+    odd = replace(COMPLETE, issues=(Issue(path="attributes/vegan", code="odd"), ODD_NAME))
+    shown = when(changed, given=[odd])
+    assert shown == then(2, attributes={"shoe": 38, "size": 1.5}, data_quality=(ODD_NAME,))
 
 
 # contact

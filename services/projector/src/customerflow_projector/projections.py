@@ -82,7 +82,7 @@ def project(view: View | None, recorded: Recorded) -> View:
                 phone=event.phone.number if event.phone else None,
                 phone_extension=event.phone.extension if event.phone else None,
                 phone_verified_at=None,
-                data_quality=_issues(view, ["phone", "phoneExtension"]),
+                data_quality=_issues(view, ["phone"]),
             )
         case CustomerEmailVerified():
             return replace(view, email_verified_at=timestamp(event.verified_at))
