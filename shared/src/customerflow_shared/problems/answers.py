@@ -46,7 +46,8 @@ def answer_framework_error(request: Request[Any, Any, Any], error: HTTPException
         case 404:
             problem = Problem("route-not-found", "No route of this service matches the path.")
         case 405:
-            allowed = (error.headers or {}).get("allow") or (error.headers or {}).get("Allow", "")
+            given = (error.headers or {}).get("allow") or (error.headers or {}).get("Allow", "")
+            allowed = ", ".join(sorted(given.split(", ")))
             problem = Problem(
                 "method-not-allowed",
                 f"The path takes {allowed or 'other methods'}.",
