@@ -99,7 +99,24 @@ METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "TRACE", "PROPFIND",
 COMMAND_ROUTES = {
     "/v1/customers": {"POST"},
     "/v1/customers/{0}": {"PATCH", "DELETE"},
-    "/v1/customers/{0}/restore": {"POST"},
+    "/v1/external/erp/1": {"PATCH"},
+    "/v1/external/upsert": {"POST"},
+    "/v1/customers/{0}/email/verification": {"PUT"},
+    "/v1/customers/{0}/phone/verification": {"PUT"},
+    "/v1/customers/{0}/email/verification-code": {"POST"},
+    "/v1/customers/{0}/email/confirmation": {"POST"},
+    "/v1/customers/{0}/tax-ids": {"POST"},
+    "/v1/customers/{0}/tax-ids/{0}": {"DELETE"},
+    "/v1/customers/{0}/addresses": {"POST"},
+    "/v1/customers/{0}/addresses/{0}": {"PATCH", "DELETE"},
+    "/v1/customers/{0}/default-addresses/billing": {"PUT"},
+    "/v1/customers/{0}/tags/vip": {"PUT", "DELETE"},
+    "/v1/customers/{0}/external-ids": {"POST"},
+    "/v1/customers/{0}/external-ids/unlink": {"POST"},
+    "/v1/customers/{0}/external-ids/erp/1": {"PUT", "DELETE"},
+    "/v1/customers/{0}/consents/newsletter/email": {"PUT"},
+    **{f"/v1/customers/{{0}}/{verb}": {"POST"} for verb in ("archive", "restore", "suspend", "reactivate")},
+    "/v1/customers/{0}/erasure": {"POST", "DELETE"},
     "/internal/events": {"GET", "HEAD"},
 }
 
@@ -113,7 +130,7 @@ async def test_a_wrong_method_is_refused_by_the_command_service(
         return
     answer = await customers.command.request(method, route.format(standing.id))
     assert answer.status_code == 405
-    assert COMMAND_ROUTES[route] & set(answer.headers["Allow"].split(", "))
+    assert set(answer.headers["Allow"].split(", ")) == COMMAND_ROUTES[route] - {"HEAD"} | {"OPTIONS"}
     if method != "HEAD":
         problem(answer, 405, "method-not-allowed")
 

@@ -14,6 +14,7 @@ CURRENT = [("If-Match", '"2"')]
 GARBAGE = [("If-Match", "garbage")]
 PATCH = [("Content-Type", MERGE_PATCH)]
 OTHER = [("Content-Type", "text/plain")]
+JSON = [("Content-Type", "application/json")]
 BROKEN, UNFIT, FIT = b"{", b'{"name":""}', b'{"name":"Another Name"}'
 
 
@@ -68,3 +69,31 @@ async def test_an_id_that_is_none_is_told_before_a_broken_body(customers: Custom
     )
     assert answer.status_code == 400
     assert answer.json()["code"] in ("invalid-id", "if-match-invalid")
+
+
+TAGS = "/v1/customers/0193f0a0-7c1e-7d52-9a54-2f6d1b0c9e11/tags/No%20Tag"
+BAD_KEY, BAD_ACTOR = [("Idempotency-Key", "")], [("CustomerFlow-Actor", "nobody")]
+
+
+@pytest.mark.parametrize(
+    ("path", "headers", "body", "status", "code"),
+    [
+        (f"{TAGS}?x=1", OTHER + BAD_KEY + BAD_ACTOR, BROKEN, 400, "unknown-parameter"),
+        (TAGS, OTHER + BAD_KEY, BROKEN, 415, "unsupported-media-type"),
+        (TAGS, JSON + BAD_KEY + GARBAGE + BAD_ACTOR, BROKEN, 400, "idempotency-key-invalid"),
+        (TAGS, JSON + GARBAGE + BAD_ACTOR, BROKEN, 400, "if-match-invalid"),
+        (TAGS, JSON + STALE + BAD_ACTOR, BROKEN, 400, "actor-invalid"),
+        (TAGS, JSON + STALE, BROKEN, 400, "malformed-json"),
+        (TAGS, JSON + STALE, UNFIT, 404, "customer-not-found"),
+    ],
+)
+async def test_the_headers_of_a_command_are_read_before_its_body(
+    customers: Customers,
+    path: str,
+    headers: Sequence[tuple[str, str]],
+    body: bytes,
+    status: int,
+    code: str,
+) -> None:
+    answer = await customers.command.request("PUT", path, content=body, headers=list(headers))
+    problem(answer, status, code)
