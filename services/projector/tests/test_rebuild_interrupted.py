@@ -156,11 +156,12 @@ async def test_a_rebuild_ends_though_a_cancellation_is_swallowed(redis: Redis, m
     """As asyncio.wait_for does on Python 3.11, which redis-py uses."""
 
     class Swallowing(ReadModel):
-        swallowed = 0
+        held = swallowed = 0
 
         async def hold(self, lock: str, holder: str, seconds: float) -> bool:
+            self.held += 1
             try:
-                await asyncio.sleep(0.1)
+                await asyncio.sleep(0 if self.held == 1 else 30)  # renewing takes until it is cancelled
             except asyncio.CancelledError:
                 self.swallowed += 1
                 if self.swallowed > 1:
