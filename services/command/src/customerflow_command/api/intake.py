@@ -85,7 +85,7 @@ class Customers:
             body=body,
             context=self.context(),
             precondition=precondition,
-            key=key and IdempotencyKey(key, _payload(request, body)),
+            key=None if key is None else IdempotencyKey(key, _payload(request, body)),
             actor=actor,
             correlation_id=correlation_id or uuid7(),
             handler=self.send,

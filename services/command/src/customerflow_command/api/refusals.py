@@ -1,5 +1,7 @@
 """From the error of a command to a problem."""
 
+from typing import Any
+
 import structlog
 from customerflow_shared.problems import Fault, Problem, Translation
 from customerflow_shared.views import timestamp
@@ -88,7 +90,8 @@ def _mismatch(error: VersionMismatch) -> Problem:
 
 
 def _transition(error: errors.InvalidTransition) -> Problem:
-    return Problem("invalid-transition", str(error), **{"from": error.current, "allowed": error.allowed})
+    members: dict[str, Any] = {"from": error.current, "allowed": error.allowed}
+    return Problem("invalid-transition", str(error), **members)
 
 
 def _unknown_address(error: errors.AddressUnknown) -> Problem:
