@@ -45,6 +45,21 @@ def test_an_address_is_added_with_what_is_odd_about_it() -> None:
     assert resource(command, after) == number(1)
 
 
+def test_a_region_that_is_no_code_is_not_kept_in_clear() -> None:
+    somewhere = msgspec.structs.replace(HOME, region="Behind the seven hills")
+    for region, kept in [("SP", "SP"), ("11", "11"), ("NSW", "NSW"), (somewhere.region, None), (None, None)]:
+        wanted = msgspec.structs.replace(HOME, region=region)
+        (added,) = when(AddAddress(address=wanted))
+        (changed,) = when(
+            ChangeAddress(address=wanted),
+            given=[registered(addresses=[OFFICE, msgspec.structs.replace(HOME, label="x")])],
+        )
+        assert isinstance(added, CustomerAddressAdded)
+        assert isinstance(changed, CustomerAddressChanged)
+        assert (added.region, changed.region) == (kept, kept)
+        assert added.address == wanted
+
+
 def test_a_new_address_comes_after_those_before() -> None:
     added = when(AddAddress(address=address(3)), given=[WITH_BOTH])
     assert known([WITH_BOTH, *added]).addresses == (HOME, OFFICE, address(3))

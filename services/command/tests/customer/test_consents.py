@@ -5,7 +5,7 @@ from datetime import timedelta
 import msgspec
 import pytest
 from customerflow_command.customer.commands import RecordConsent
-from customerflow_command.customer.errors import ConsentIsStale, CustomerIsSuspended
+from customerflow_command.customer.errors import ConsentIsStale, CustomerIsSuspended, LimitReached
 from customerflow_shared.events import CustomerConsentRecorded
 from customerflow_shared.values import Consent
 
@@ -13,6 +13,16 @@ from .sentences import DAY, ERASURE_REQUESTED, MOMENT, NOW, REGISTERED, SUSPENDE
 
 LATER = NOW + timedelta(minutes=1)
 GRANTED = registered(consents=[consent(), consent(channel="sms")])
+
+
+def test_a_customer_has_at_most_a_hundred_consents() -> None:
+    many = [consent(channel=f"c{n}") for n in range(99)]
+    assert when(RecordConsent(consent=consent()), given=[registered(consents=many)]) != []
+    full = registered(consents=[*many, consent(channel="c99")])
+    with pytest.raises(LimitReached) as refused:
+        when(RecordConsent(consent=consent()), given=[full])
+    assert refused.value.limit == 100
+    assert when(RecordConsent(consent=consent("withdrawn", channel="c7")), given=[full]) != []
 
 
 def test_a_consent_is_recorded_with_its_evidence() -> None:

@@ -116,6 +116,12 @@ def test_a_new_customer_is_active_and_nothing_of_it_is_verified() -> None:
                 customer_type="person", name="Ana", addresses=tuple(address(i) for i in range(n))
             ),
         ),
+        (
+            100,
+            lambda n: RegisterCustomer(
+                customer_type="person", name="Ana", consents=tuple(consent(channel=f"c{i}") for i in range(n))
+            ),
+        ),
         (50, lambda n: RegisterCustomer(customer_type="person", name="Ana", tags=tuple(f"t{i}" for i in range(n)))),
         (
             20,
@@ -125,7 +131,7 @@ def test_a_new_customer_is_active_and_nothing_of_it_is_verified() -> None:
         ),
         (50, lambda n: RegisterCustomer(customer_type="person", name="Ana", attributes={f"a{i}": i for i in range(n)})),
     ],
-    ids=["tax ids", "addresses", "tags", "external ids", "attributes"],
+    ids=["tax ids", "addresses", "consents", "tags", "external ids", "attributes"],
 )
 def test_no_customer_is_registered_with_more_than_it_may_have(
     limit: int, at_most: Callable[[int], RegisterCustomer]

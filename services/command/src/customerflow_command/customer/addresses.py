@@ -1,5 +1,6 @@
 """The customer's postal addresses, and which of them is used for what unless somebody says otherwise."""
 
+import re
 from uuid import UUID
 
 from customerflow_shared.events import (
@@ -16,6 +17,8 @@ from customerflow_command.customer.errors import AddressNotFound, AddressUnknown
 from customerflow_command.customer.limits import MAX_ADDRESSES, require_room
 from customerflow_command.customer.state import Customer
 
+_REGION_CODE = re.compile(r"[A-Z0-9]{1,3}")
+
 
 def add(customer: Customer, command: AddAddress) -> list[CustomerEvent]:
     require_room(MAX_ADDRESSES, customer.addresses)
@@ -25,7 +28,7 @@ def add(customer: Customer, command: AddAddress) -> list[CustomerEvent]:
             address_id=address.id,
             roles=address.roles,
             country=address.country,
-            region=address.region,
+            region=region_code(address),
             issues=command.issues,
             address=address,
         )
@@ -46,12 +49,17 @@ def change(customer: Customer, command: ChangeAddress) -> list[CustomerEvent]:
             changed=changed,
             roles=address.roles,
             country=address.country,
-            region=address.region,
+            region=region_code(address),
             issues=command.issues,
             address=address,
             previous_address=present,
         )
     ]
+
+
+def region_code(address: Address) -> str | None:
+    """Where a country has no codes for them, a region is a text of any kind: that is kept with the personal data."""
+    return address.region if address.region and _REGION_CODE.fullmatch(address.region) else None
 
 
 def paths_that_differ(one: Address, other: Address) -> tuple[str, ...]:

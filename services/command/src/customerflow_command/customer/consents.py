@@ -7,6 +7,7 @@ from customerflow_shared.values import Consent
 
 from customerflow_command.customer.commands import RecordConsent
 from customerflow_command.customer.errors import ConsentIsStale, CustomerIsSuspended
+from customerflow_command.customer.limits import MAX_CONSENTS, require_room
 from customerflow_command.customer.state import Customer
 
 MARKETING = frozenset({"marketing", "newsletter", "advertising", "profiling"})
@@ -21,6 +22,8 @@ def record(customer: Customer, command: RecordConsent) -> list[CustomerEvent]:
         return []
     if present is not None and consent.captured_at < present.captured_at:
         raise ConsentIsStale
+    if present is None:
+        require_room(MAX_CONSENTS, customer.consents)
     return [
         CustomerConsentRecorded(
             purpose=consent.purpose,

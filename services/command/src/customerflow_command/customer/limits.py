@@ -6,6 +6,7 @@ from customerflow_command.customer.errors import LimitReached
 
 MAX_TAX_IDS = 10
 MAX_ADDRESSES = 20
+MAX_CONSENTS = 100
 MAX_TAGS = 50
 MAX_EXTERNAL_IDS = 20
 MAX_ATTRIBUTES = 50

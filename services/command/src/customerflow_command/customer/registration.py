@@ -10,6 +10,7 @@ from customerflow_command.customer.errors import RegistrationIncomplete
 from customerflow_command.customer.limits import (
     MAX_ADDRESSES,
     MAX_ATTRIBUTES,
+    MAX_CONSENTS,
     MAX_EXTERNAL_IDS,
     MAX_TAGS,
     MAX_TAX_IDS,
@@ -23,6 +24,7 @@ T = TypeVar("T")
 def register(command: RegisterCustomer) -> list[CustomerEvent]:
     require_at_most(MAX_TAX_IDS, command.tax_ids)
     require_at_most(MAX_ADDRESSES, command.addresses)
+    require_at_most(MAX_CONSENTS, command.consents)
     require_at_most(MAX_TAGS, command.tags)
     require_at_most(MAX_EXTERNAL_IDS, command.external_ids)
     require_at_most(MAX_ATTRIBUTES, command.attributes)

@@ -10,12 +10,12 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from customerflow_command.customer.limits import (
     MAX_ADDRESSES,
     MAX_ATTRIBUTES,
+    MAX_CONSENTS,
     MAX_EXTERNAL_IDS,
     MAX_TAGS,
     MAX_TAX_IDS,
 )
 from customerflow_command.inputs.attributes import MAX_ATTRIBUTE, MAX_INTEGER, MAX_KEY
-from customerflow_command.inputs.consents import MAX_CONSENTS
 from customerflow_command.inputs.emails import MAX_EMAIL
 from customerflow_command.inputs.labels import MAX_EXTERNAL_ID
 from customerflow_command.inputs.lifecycle import MAX_GRACE_DAYS, MAX_REASON

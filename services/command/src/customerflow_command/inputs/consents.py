@@ -6,12 +6,11 @@ from typing import Any
 from customerflow_shared.values import Consent, ConsentState
 
 from customerflow_command.customer.commands import RecordConsent
+from customerflow_command.customer.limits import MAX_CONSENTS
 from customerflow_command.inputs.context import Context
 from customerflow_command.inputs.fields import Fields, Unfit
 from customerflow_command.inputs.text import one_of, slug, text, token
 from customerflow_command.inputs.times import after, past
-
-MAX_CONSENTS = 100
 
 _RECORD: Set[str] = {
     "state",
