@@ -108,7 +108,7 @@ def _changes_of_collections(known: Document, event: Document) -> Document:
         case "DefaultAddressSet":
             return {"defaultAddresses": known.get("defaultAddresses", {}) | {event["role"]: event["addressId"]}}
         case "ConsentRecorded":
-            newest = {name: event[name] for name in _CONSENT if event.get(name) is not None}
+            newest = _consent({name: event[name] for name in _CONSENT if event.get(name) is not None})
             others = [one for one in known.get("consents", []) if not _same_subject(one, newest)]
             return {"consents": [*others, newest]}
         case "Tagged":
@@ -134,12 +134,17 @@ def _registered(recorded: Recorded) -> Document:
         "dataQuality": event.pop("issues", []),
         "externalIds": [*event.pop("externalIds", []), *event.pop("personalExternalIds", [])],
         **_phone(event.pop("phone", None)),
+        "consents": [_consent(one) for one in event.pop("consents", [])],
         **event,
     }
 
 
 def _phone(phone: Document | None) -> Document:
     return {"phone": (phone or {}).get("number"), "phoneExtension": (phone or {}).get("extension")}
+
+
+def _consent(consent: Document) -> Document:
+    return consent | {name: _milliseconds(consent[name]) for name in ("capturedAt", "expiresAt") if name in consent}
 
 
 def _same_subject(one: Document, other: Document) -> bool:

@@ -17,7 +17,7 @@ from customerflow_shared.events import (
     CustomerSuspended,
 )
 from customerflow_shared.values import Address, Consent, ExternalId, Issue, Phone, TaxId
-from customerflow_shared.views import CustomerView, View
+from customerflow_shared.views import ConsentView, CustomerView, View
 from msgspec.structs import replace
 
 from .builders import ANA, recorded
@@ -33,6 +33,10 @@ NEWSLETTER = Consent(
     purpose="newsletter", channel="email", state="granted", captured_at=MOMENT, source="shop", evidence_ref="form 7"
 )
 SMS = replace(NEWSLETTER, channel="sms")
+SHOWN_NEWSLETTER = ConsentView(
+    purpose="newsletter", channel="email", state="granted", captured_at=SHOWN, source="shop", evidence_ref="form 7"
+)
+SHOWN_SMS = replace(SHOWN_NEWSLETTER, channel="sms")
 IN_ERP = ExternalId(source="erp", value="10442")
 IN_CRM = ExternalId(source="crm", value="ana", personal=True)
 ODD_NAME = Issue(path="name", code="name-unusual")
@@ -87,7 +91,7 @@ SHOWN_COMPLETE = replace(
     phone_extension="12",
     tax_ids=(TAX_ID,),
     addresses=(HOME, WORK),
-    consents=(NEWSLETTER, SMS),
+    consents=(SHOWN_NEWSLETTER, SHOWN_SMS),
     tags=("vip", "new"),
     external_ids=(IN_ERP, IN_CRM),
     attributes={"shoe": 38, "vegan": True},

@@ -50,7 +50,6 @@ from .given_when_then import (
     PHONE_VERIFIED,
     SHOWN,
     SHOWN_COMPLETE,
-    SMS,
     SUSPENDED,
     TAX_ID,
     TWO,
@@ -228,9 +227,10 @@ def test_personal_external_ids_are_marked() -> None:
 
 
 def test_of_each_purpose_and_channel_the_newest_consent_is_shown() -> None:
-    withdrawn = replace(NEWSLETTER, state="withdrawn", source="call", evidence_ref=None)
+    withdrawn = replace(NEWSLETTER, state="withdrawn", source="call", evidence_ref=None, expires_at=MOMENT)
     event = CustomerConsentRecorded(**asdict(withdrawn), previous_state="granted")
-    assert when(event, given=[COMPLETE]) == then(2, consents=(SMS, withdrawn))
+    shown = replace(SHOWN_NEWSLETTER, state="withdrawn", source="call", evidence_ref=None, expires_at=SHOWN)
+    assert when(event, given=[COMPLETE]) == then(2, consents=(SHOWN_SMS, shown))
 
 
 # status, erasure

@@ -21,7 +21,7 @@ import msgspec
 from customerflow_shared.values import (
     Address,
     Attribute,
-    Consent,
+    ConsentState,
     CustomerType,
     DefaultRole,
     ExternalId,
@@ -33,6 +33,21 @@ SCHEMA = "2"
 LIVE = "cf:live"
 BUILDING = "cf:building"
 VOUCHED = "cf:vouched"
+
+
+class ConsentView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+    """The newest record for one purpose and channel, as `values.Consent` has it."""
+
+    purpose: str
+    channel: str
+    state: ConsentState
+    captured_at: str
+    source: str
+    legal_basis: str | None = None
+    opt_in_level: str | None = None
+    policy_version: str | None = None
+    evidence_ref: str | None = None
+    expires_at: str | None = None
 
 
 class Erasure(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
@@ -68,7 +83,7 @@ class CustomerView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     tax_ids: tuple[TaxId, ...] = ()
     addresses: tuple[Address, ...] = ()
     default_addresses: dict[DefaultRole, UUID] = {}
-    consents: tuple[Consent, ...] = ()
+    consents: tuple[ConsentView, ...] = ()
     tags: tuple[str, ...] = ()
     external_ids: tuple[ExternalId, ...] = ()
     attributes: dict[str, Attribute] = {}

@@ -46,7 +46,7 @@ from customerflow_shared.values import (
     Profile,
     TaxId,
 )
-from customerflow_shared.views import CustomerView, ErasedView, Erasure, View, timestamp
+from customerflow_shared.views import ConsentView, CustomerView, ErasedView, Erasure, View, timestamp
 from msgspec import UNSET
 from msgspec.structs import replace
 
@@ -175,7 +175,7 @@ def _registered(recorded: Recorded, event: CustomerRegistered) -> CustomerView:
         lifecycle_stage=event.lifecycle_stage,
         tax_ids=event.tax_ids,
         addresses=event.addresses,
-        consents=event.consents,
+        consents=tuple(map(_shown, event.consents)),
         tags=event.tags,
         external_ids=event.external_ids + event.personal_external_ids,
         attributes=event.attributes,
@@ -208,8 +208,14 @@ def _changed(addresses: tuple[Address, ...], changed: Address | None) -> tuple[A
     return tuple(changed if changed and one.id == changed.id else one for one in addresses)
 
 
-def _with_newest(consents: tuple[Consent, ...], event: CustomerConsentRecorded) -> tuple[Consent, ...]:
-    newest = Consent(**{name: getattr(event, name) for name in Consent.__struct_fields__})
+def _shown(consent: Consent | CustomerConsentRecorded) -> ConsentView:
+    fields = {name: getattr(consent, name) for name in ConsentView.__struct_fields__}
+    expires_at = timestamp(consent.expires_at) if consent.expires_at else None
+    return ConsentView(**fields | {"captured_at": timestamp(consent.captured_at), "expires_at": expires_at})
+
+
+def _with_newest(consents: tuple[ConsentView, ...], event: CustomerConsentRecorded) -> tuple[ConsentView, ...]:
+    newest = _shown(event)
     others = (one for one in consents if (one.purpose, one.channel) != (newest.purpose, newest.channel))
     return (*others, newest)
 
