@@ -112,6 +112,29 @@ def texts_of(value: Any) -> Iterator[str]:
             yield from (text for item in value.values() for text in texts_of(item))
 
 
+FULL: Final[list[tuple[int, dict[str, Any], tuple[str, str, Any]]]] = [
+    (50, {"tags": [f"tag-{number}" for number in range(50)]}, ("PUT", "/tags/one-more", None)),
+    (20, {"addresses": [an_address()] * 20}, ("POST", "/addresses", an_address())),
+    (
+        10,
+        {"taxIds": [{"type": "other", "value": f"value {number}"} for number in range(10)]},
+        ("POST", "/tax-ids", {"type": "other", "value": "one more"}),
+    ),
+    (50, {"attributes": {f"key {number}": number for number in range(50)}}, ("PATCH", "", {"attributes": {"one": 1}})),
+]
+
+
+@pytest.mark.parametrize(("limit", "given", "more"), FULL, ids=["tags", "addresses", "tax ids", "attributes"])
+async def test_there_is_no_room_for_one_more(
+    customers: Customers, limit: int, given: dict[str, Any], more: tuple[str, str, Any]
+) -> None:
+    full = await customers.register(**given)
+    method, to, body = more
+    answer = await customers.send(method, full.path + to, body, if_match=full.etag)
+    assert problem(answer, 409, "limit-reached")["limit"] == limit
+    assert (await customers.read(full))["version"] == 1
+
+
 @pytest.mark.parametrize(
     ("given", "kept"),
     [

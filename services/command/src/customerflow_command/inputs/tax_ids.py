@@ -37,6 +37,7 @@ from stdnum.za import tin
 
 from customerflow_command.customer.commands import AddTaxId
 from customerflow_command.customer.limits import MAX_TAX_IDS
+from customerflow_command.customer.state import OTHER_TAX_ID
 from customerflow_command.inputs.context import Context
 from customerflow_command.inputs.fields import Fields, Unfit
 from customerflow_command.inputs.text import ascii_compatible, string, text, trimmed
@@ -60,15 +61,16 @@ def add_tax_id(body: dict[str, Any], context: Context) -> AddTaxId:
 
 
 def tax_ids(fields: Fields, context: Context) -> tuple[TaxId, ...]:
-    """One of each type."""
-    seen: set[str] = set()
+    """One of each type; of the type `other` any number, each value once."""
+    seen: set[tuple[str, str]] = set()
     found = []
     for item in fields.objects("taxIds", MAX_TAX_IDS, _KNOWN):
         tax_id = _tax_id(item, context)
-        if tax_id.type in seen:
+        unique = tax_id.type, tax_id.value if tax_id.type == OTHER_TAX_ID else ""
+        if unique in seen:
             item.refuse(Unfit("tax-id-type-present", "There is another tax id of this type."), "type")
         if tax_id.type is not None:
-            seen.add(tax_id.type)
+            seen.add(unique)
         found.append(tax_id)
     return tuple(found)
 
