@@ -50,6 +50,8 @@ from .given_when_then import (
     PHONE_VERIFIED,
     SHOWN,
     SHOWN_COMPLETE,
+    SHOWN_NEWSLETTER,
+    SHOWN_SMS,
     SUSPENDED,
     TAX_ID,
     TWO,
