@@ -4,11 +4,10 @@ An integration event tells it that there is something to fetch. So neither addre
 and both are to be had only as long as they are good for something.
 """
 
-from datetime import datetime
-
 import msgspec
 from customerflow_shared import requests
 from customerflow_shared.problems import Problem
+from customerflow_shared.views import timestamp
 from litestar import Response, get
 from litestar.di import NamedDependency
 from litestar.params import FromPath
@@ -25,7 +24,7 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, re
     name: str
     locale: str | None = None
     code: str
-    expires_at: datetime
+    expires_at: str
 
 
 @get("/internal/customers/{customer_id:str}/email/verifications/{verification_id:str}", include_in_schema=False)
@@ -51,7 +50,7 @@ async def code_to_deliver(
         name=customer.social_name or customer.name,
         locale=customer.locale,
         code=codes.code(verification.id),
-        expires_at=verification.expires_at,
+        expires_at=timestamp(verification.expires_at),
     )
     return Response(delivery, headers={"Cache-Control": "no-store"})
 
