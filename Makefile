@@ -31,6 +31,10 @@ logs: $(READY)  ## Follow the logs of all processes
 rebuild: $(READY)  ## Build the read model again beside the live one, then switch
 	@eval "$$($(LOCAL) env $(INSTANCE))" && $(PY) -m customerflow_projector rebuild
 
+.PHONY: verify
+verify: $(READY)  ## Compare claims and due dates with the events, beside live traffic
+	@eval "$$($(LOCAL) env $(INSTANCE))" && $(PY) -m customerflow_command verify
+
 .PHONY: stop
 stop:  ## End everything that `make demo` and `make up` started; the data stays
 	@if [ -e $(READY) ]; then $(LOCAL) down $(INSTANCE); else echo "Nothing was started from here."; fi
@@ -53,6 +57,10 @@ unit: $(READY)  ## Run the tests that need no server: well under a minute
 .PHONY: chaos
 chaos: $(READY)  ## Kill every part again and again while commands arrive, then prove that nothing was lost
 	@$(PY) tests-e2e/chaos.py
+
+.PHONY: bench-register
+bench-register: $(READY)  ## Time the pure part of a registration with all fields, and its share of the whole request
+	@$(PY) services/command/benchmarks/register.py
 
 .PHONY: mutants
 mutants: $(READY)  ## Break every rule of the domain in every small way, and see whether its tests notice: some minutes
@@ -100,7 +108,7 @@ clean:  ## End everything and remove all that was made: servers, data, environme
 help:
 	@awk 'BEGIN { FS = ":.*##" } \
 		/^##@/ { printf "\n%s\n", substr($$0, 5) } \
-		/^[a-z-]+:.*##/ { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+		/^[a-z-]+:.*##/ { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 # The environment is complete when its last step has succeeded.
 $(READY): requirements-dev.txt deploy/local/python-env $(PACKAGES:=/pyproject.toml)
