@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from customerflow_command import database
 from customerflow_command.fingerprints import Fingerprints, ForeignSecret
-from customerflow_command.personal import Pepper, MasterKeys
+from customerflow_command.personal import MasterKeys, Pepper
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 if TYPE_CHECKING:
