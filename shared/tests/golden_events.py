@@ -24,6 +24,7 @@ from customerflow_shared.events import (
     CustomerEvent,
     CustomerExternalIdLinked,
     CustomerExternalIdUnlinked,
+    CustomerLegalHoldPlaced,
     CustomerPhoneChanged,
     CustomerPhoneVerified,
     CustomerProfileChanged,
@@ -360,6 +361,14 @@ GOLDEN: list[tuple[CustomerEvent, str]] = [
     (
         CustomerRestored(),
         '{"type":"CustomerRestored"}',
+    ),
+    (
+        CustomerLegalHoldPlaced(until=LATER, reason="tax audit"),
+        '{"type":"CustomerLegalHoldPlaced","until":"2027-11-22T00:00:00Z","reason":"tax audit"}',
+    ),
+    (
+        CustomerLegalHoldPlaced(),
+        '{"type":"CustomerLegalHoldPlaced"}',
     ),
     (
         CustomerErasureRequested(request_ref="LGPD-7", due_at=LATER, reason="asked by phone"),

@@ -84,6 +84,7 @@ PERSONAL = {
     "CustomerReactivated": {"reason"},
     "CustomerArchived": {"reason"},
     "CustomerRestored": {"reason"},
+    "CustomerLegalHoldPlaced": {"reason"},
     "CustomerErasureRequested": {"reason"},
     "CustomerErasureCancelled": {"reason"},
     "CustomerErased": set(),

@@ -74,6 +74,8 @@ def _changes(known: Document, recorded: Recorded) -> Document:
         case "Restored":
             status = event.get("status", "active")
             return {"status": status} if status == "suspended" else {"status": status, "suspendedUntil": None}
+        case "LegalHoldPlaced":
+            return {"legalHold": _without_nothing({"until": _milliseconds(event.get("until"))})}
         case "ErasureRequested":
             asked = {"dueAt": _milliseconds(event["dueAt"]), "requestRef": event["requestRef"]}
             return {"erasure": _without_nothing(asked)}

@@ -23,6 +23,7 @@ from customerflow_shared.events import (
     CustomerEvent,
     CustomerExternalIdLinked,
     CustomerExternalIdUnlinked,
+    CustomerLegalHoldPlaced,
     CustomerPhoneChanged,
     CustomerPhoneVerified,
     CustomerProfileChanged,
@@ -105,7 +106,8 @@ the_end: Sequence[Events] = [
 def what_may_follow(view: CustomerView) -> list[Events]:
     if view.erasure:
         return [some.builds(CustomerErasureCancelled, reason=texts)]
-    return [the_end[0], *_transitions(view), *([] if view.status == "archived" else _changes(view))]
+    held = some.builds(CustomerLegalHoldPlaced, until=some.none() | moments, reason=texts)
+    return [the_end[0], held, *_transitions(view), *([] if view.status == "archived" else _changes(view))]
 
 
 def _transitions(view: CustomerView) -> list[Events]:

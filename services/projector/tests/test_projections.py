@@ -15,6 +15,7 @@ from customerflow_shared.events import (
     CustomerEvent,
     CustomerExternalIdLinked,
     CustomerExternalIdUnlinked,
+    CustomerLegalHoldPlaced,
     CustomerPhoneChanged,
     CustomerProfileChanged,
     CustomerReactivated,
@@ -27,7 +28,7 @@ from customerflow_shared.events import (
     CustomerUntagged,
 )
 from customerflow_shared.values import ExternalId, Issue, PersonalProfile, Phone, Profile, TaxId
-from customerflow_shared.views import ErasedView, Erasure
+from customerflow_shared.views import ErasedView, Erasure, LegalHold
 from msgspec.structs import asdict, replace
 
 from .builders import ANA, EMAIL_REMOVED, REGISTERED, RENAMED, recorded
@@ -258,6 +259,11 @@ def test_a_restored_customer_is_as_before() -> None:
 def test_a_suspension_does_not_outlive_a_restoration_to_active() -> None:
     archived = CustomerArchived(previous_status="suspended")
     assert when(CustomerRestored(), given=[COMPLETE, SUSPENDED, archived]) == then(4)
+
+
+def test_a_legal_hold_is_shown_with_its_end() -> None:
+    assert when(CustomerLegalHoldPlaced(until=MOMENT), given=[COMPLETE]) == then(2, legal_hold=LegalHold(until=SHOWN))
+    assert when(CustomerLegalHoldPlaced(), given=[COMPLETE]) == then(2, legal_hold=LegalHold())
 
 
 def test_a_pending_erasure_is_shown_until_it_is_cancelled() -> None:

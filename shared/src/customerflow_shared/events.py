@@ -231,6 +231,13 @@ class CustomerRestored(Event, frozen=True, kw_only=True):
     reason: Personal[str | None] = None
 
 
+class CustomerLegalHoldPlaced(Event, frozen=True, kw_only=True):
+    """The customer may not be erased before `until`; None: before the hold is lifted."""
+
+    until: datetime | None = None
+    reason: Personal[str | None] = None
+
+
 class CustomerErasureRequested(Event, frozen=True, kw_only=True):
     request_ref: str | None
     due_at: datetime
@@ -279,6 +286,7 @@ CustomerEvent: TypeAlias = (
     | CustomerReactivated
     | CustomerArchived
     | CustomerRestored
+    | CustomerLegalHoldPlaced
     | CustomerErasureRequested
     | CustomerErasureCancelled
     | CustomerErased

@@ -50,6 +50,12 @@ class ConsentView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True,
     expires_at: str | None = None
 
 
+class LegalHold(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+    """A duty to keep the customer; without `until`, until it is lifted."""
+
+    until: str | None = None
+
+
 class Erasure(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
     """An erasure that is pending."""
 
@@ -88,6 +94,7 @@ class CustomerView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     external_ids: tuple[ExternalId, ...] = ()
     attributes: dict[str, Attribute] = {}
     data_quality: tuple[Issue, ...] = ()
+    legal_hold: LegalHold | None = None
     erasure: Erasure | None = None
     created_at: str
     updated_at: str

@@ -25,6 +25,7 @@ from customerflow_shared.events import (
     CustomerErasureRequested,
     CustomerExternalIdLinked,
     CustomerExternalIdUnlinked,
+    CustomerLegalHoldPlaced,
     CustomerPhoneChanged,
     CustomerPhoneVerified,
     CustomerProfileChanged,
@@ -144,6 +145,8 @@ def integration_events(recorded: Recorded) -> Iterator[IntegrationEvent]:
             yield status_changed(event.previous_status, "archived")
         case CustomerRestored() as event:
             yield status_changed("archived", event.status)
+        case CustomerLegalHoldPlaced():
+            yield updated("legalHold")
         case CustomerErasureRequested() as event:
             yield CustomerErasureRequestedV1(
                 customer_id=customer_id,

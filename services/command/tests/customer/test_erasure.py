@@ -6,17 +6,19 @@ import pytest
 from customerflow_command.customer.commands import (
     CancelErasure,
     DoWhatIsDue,
+    PlaceLegalHold,
     ReapplyErasure,
     RequestErasure,
     TagCustomer,
 )
-from customerflow_command.customer.errors import ErasureIsPending, NoPendingErasure
+from customerflow_command.customer.errors import CustomerIsHeld, ErasureIsPending, NoPendingErasure
 from customerflow_command.customer.state import Customer, due
 from customerflow_shared.events import (
     CustomerErased,
     CustomerErasureCancelled,
     CustomerErasureRequested,
     CustomerEvent,
+    CustomerLegalHoldPlaced,
     CustomerReactivated,
     CustomerRegistered,
     CustomerSuspended,
@@ -170,3 +172,42 @@ def test_an_erasure_that_a_restored_backup_has_undone_is_carried_out_again() -> 
 @pytest.mark.parametrize("command", [DoWhatIsDue(), ReapplyErasure()])
 def test_an_erased_customer_is_not_erased_again(command: DoWhatIsDue | ReapplyErasure) -> None:
     assert when(command, given=[REGISTERED, ERASURE_REQUESTED, ERASED], now=DUE + DAY) == []
+
+
+@pytest.mark.parametrize("until", [None, DUE])
+def test_a_customer_under_a_legal_hold_cannot_be_erased(until: datetime | None) -> None:
+    command = PlaceLegalHold(reason="tax audit", until=until)
+    placed = when(command)
+    assert placed == [CustomerLegalHoldPlaced(until=until, reason="tax audit")]
+    for erasure in (AT_ONCE, RequestErasure(due_at=DUE)):
+        with pytest.raises(CustomerIsHeld):
+            when(erasure, given=[REGISTERED, *placed])
+    assert when(command, given=[REGISTERED, *placed]) == []
+
+
+def test_a_legal_hold_can_be_given_another_end() -> None:
+    longer = when(
+        PlaceLegalHold(reason="audit", until=DUE + DAY), given=[REGISTERED, CustomerLegalHoldPlaced(until=DUE)]
+    )
+    assert longer == [CustomerLegalHoldPlaced(until=DUE + DAY, reason="audit")]
+
+
+def test_a_legal_hold_ends_at_its_end() -> None:
+    held = past(REGISTERED, CustomerLegalHoldPlaced(until=DUE))
+    with pytest.raises(CustomerIsHeld):
+        when(RequestErasure(due_at=DUE), given=held, now=DUE - MOMENT)
+    assert len(when(RequestErasure(due_at=DUE), given=held, now=DUE)) == 2
+
+
+def test_under_a_legal_hold_a_pending_erasure_waits() -> None:
+    pending = past(REGISTERED, ERASURE_REQUESTED)
+    for_good = past(*pending, CustomerLegalHoldPlaced())
+    assert due(known(for_good)) is None
+    assert when(DoWhatIsDue(), given=for_good, now=DUE + DAY) == []
+    longer = past(*pending, CustomerLegalHoldPlaced(until=DUE + DAY))
+    assert due(known(longer)) == DUE + DAY
+    assert when(DoWhatIsDue(), given=longer, now=DUE) == []
+    assert len(when(DoWhatIsDue(), given=longer, now=DUE + DAY)) == 1
+    shorter = past(*pending, CustomerLegalHoldPlaced(until=DUE - DAY))
+    assert due(known(shorter)) == DUE
+    assert len(when(DoWhatIsDue(), given=shorter, now=DUE)) == 1

@@ -14,6 +14,7 @@ from customerflow_command.customer.commands import (
     ConfirmEmail,
     DoWhatIsDue,
     LinkExternalId,
+    PlaceLegalHold,
     ReactivateCustomer,
     ReapplyErasure,
     RecordConsent,
@@ -61,6 +62,7 @@ from .sentences import (
 WITHDRAWAL = RecordConsent(consent=consent("withdrawn"))
 AT_ONCE = RequestErasure(due_at=NOW)
 LATER = RequestErasure(due_at=DUE)
+HOLD = PlaceLegalHold(reason="audit")
 BY_THE_SYSTEM = [DoWhatIsDue(), ReapplyErasure()]
 OF_NOBODY = [
     RegisterCustomer(customer_type="person", name="Ana"),
@@ -97,6 +99,7 @@ EVERY = [
     LATER,
     AT_ONCE,
     CancelErasure(),
+    HOLD,
 ]
 UPSERT = OF_NOBODY[1]
 
@@ -133,7 +136,7 @@ def test_while_an_erasure_is_pending_nothing_else_happens(command: Command, befo
     assert refused.value.due_at == DUE
 
 
-@pytest.mark.parametrize("command", [WITHDRAWAL, AT_ONCE, CancelErasure(), *BY_THE_SYSTEM], ids=name)
+@pytest.mark.parametrize("command", [WITHDRAWAL, AT_ONCE, CancelErasure(), HOLD, *BY_THE_SYSTEM], ids=name)
 def test_a_pending_erasure_does_not_stand_in_the_way_of(command: Command) -> None:
     assert when(command, given=[REGISTERED, ERASURE_REQUESTED], now=DUE) != []
 
@@ -144,7 +147,7 @@ def test_an_archived_customer_takes_no_changes(command: Command) -> None:
         when(command, given=[REGISTERED, ARCHIVED])
 
 
-@pytest.mark.parametrize("command", [RestoreCustomer(), LATER, AT_ONCE, ReapplyErasure()], ids=name)
+@pytest.mark.parametrize("command", [RestoreCustomer(), LATER, AT_ONCE, HOLD, ReapplyErasure()], ids=name)
 def test_being_archived_does_not_stand_in_the_way_of(command: Command) -> None:
     assert when(command, given=[REGISTERED, ARCHIVED]) != []
 

@@ -24,6 +24,7 @@ from customerflow_shared.events import (
     CustomerErasureRequested,
     CustomerExternalIdLinked,
     CustomerExternalIdUnlinked,
+    CustomerLegalHoldPlaced,
     CustomerPhoneChanged,
     CustomerPhoneVerified,
     CustomerProfileChanged,
@@ -46,7 +47,7 @@ from customerflow_shared.values import (
     Profile,
     TaxId,
 )
-from customerflow_shared.views import ConsentView, CustomerView, ErasedView, Erasure, View, timestamp
+from customerflow_shared.views import ConsentView, CustomerView, ErasedView, Erasure, LegalHold, View, timestamp
 from msgspec import UNSET
 from msgspec.structs import replace
 
@@ -144,6 +145,8 @@ def project(view: View | None, recorded: Recorded) -> View:
         case CustomerRestored():
             until = view.suspended_until if event.status == "suspended" else None
             return replace(view, status=event.status, suspended_until=until)
+        case CustomerLegalHoldPlaced():
+            return replace(view, legal_hold=LegalHold(until=timestamp(event.until) if event.until else None))
         case CustomerErasureRequested():
             return replace(view, erasure=Erasure(due_at=timestamp(event.due_at), request_ref=event.request_ref))
         case CustomerErasureCancelled():

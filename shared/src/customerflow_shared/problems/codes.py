@@ -130,6 +130,7 @@ PROBLEMS: Mapping[str, Kind] = {
         "A newer record of this consent is there",
         "Drop the record: what the customer said later counts.",
     ),
+    "legal-hold": Kind(409, "A legal hold forbids the erasure", "Lift the hold first, or wait until it ends."),
     "no-pending-erasure": Kind(409, "No erasure is pending", "Nothing is left to cancel."),
     "limit-reached": Kind(
         409,

@@ -1,19 +1,20 @@
-"""The right to be forgotten."""
+"""The right to be forgotten, and the duty to keep."""
 
 from customerflow_shared.openapi import Answer, Body
-from litestar import Response, delete, post
+from litestar import Response, delete, post, put
 from litestar.di import NamedDependency
 from litestar.params import FromPath
 
 from customerflow_command import inputs
 from customerflow_command.api import examples
-from customerflow_command.api.answers import Done, ErasureDue, erasure_due, no_content
-from customerflow_command.api.documentation import ETAG, GONE, REPLAYED, command
+from customerflow_command.api.answers import Done, ErasureDue, done, erasure_due, no_content
+from customerflow_command.api.documentation import DONE, ETAG, GONE, REPLAYED, command
 from customerflow_command.api.intake import JSON, OPTIONAL_JSON, Customers, HttpRequest
-from customerflow_command.customer.commands import CancelErasure, RequestErasure
-from customerflow_command.inputs.bodies import ErasureBody, ReasonBody
+from customerflow_command.customer.commands import CancelErasure, PlaceLegalHold, RequestErasure
+from customerflow_command.inputs.bodies import ErasureBody, LegalHoldBody, ReasonBody
 
 _ERASURE = "/v1/customers/{customer_id:str}/erasure"
+_LEGAL_HOLD = "/v1/customers/{customer_id:str}/legal-hold"
 
 
 @post(
@@ -27,6 +28,7 @@ _ERASURE = "/v1/customers/{customer_id:str}/erasure"
         },
         body=Body(ErasureBody, examples.ERASURE),
         post=True,
+        problems=["legal-hold"],
     ),
 )
 async def request_erasure(
@@ -61,4 +63,16 @@ async def cancel_erasure(
     return no_content(outcome)
 
 
-ROUTES = [request_erasure, cancel_erasure]
+@put(
+    _LEGAL_HOLD,
+    **command("Place a legal hold", "erasure", {200: DONE}, body=Body(LegalHoldBody, examples.LEGAL_HOLD)),
+)
+async def place_legal_hold(
+    request: HttpRequest, customer_id: FromPath[str], customers: NamedDependency[Customers]
+) -> Response[Done]:
+    """The customer cannot be erased before `until`, or before the hold is lifted; an erasure that is pending waits."""
+    given = await customers.take(request, JSON, customer_id)
+    return done(await given.change(PlaceLegalHold, lambda _: inputs.legal_hold(given.body, given.context)))
+
+
+ROUTES = [request_erasure, cancel_erasure, place_legal_hold]

@@ -61,6 +61,7 @@ PHONE_VERIFICATION: Final[Json] = {
 CONFIRMATION: Final[Json] = {"code": "428571"}
 DEFAULT_ADDRESS: Final[Json] = {"addressId": "0193f0a0-7c1e-7d52-9a54-2f6d1b0c9e12"}
 
+LEGAL_HOLD: Final[Json] = {"reason": "tax audit", "until": "2031-12-31T23:59:59.999Z"}
 SUSPENSION: Final[Json] = {"reason": "payment is disputed", "until": "2027-01-31T00:00:00.000Z"}
 REASON: Final[Json] = {"reason": "asked for by the customer"}
 ERASURE: Final[Json] = {"requestRef": "LGPD-2026-118", "reason": "asked for by the customer", "graceDays": 30}

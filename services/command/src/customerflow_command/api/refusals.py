@@ -139,6 +139,7 @@ _RULES: dict[type[Exception], Translation] = {
     errors.AddressUnknown: _unknown_address,
     errors.ConsentIsStale: _as("consent-stale"),
     errors.NoPendingErasure: _as("no-pending-erasure"),
+    errors.CustomerIsHeld: _as("legal-hold"),
     errors.LimitReached: lambda error: Problem("limit-reached", str(error), limit=error.limit),
     errors.RegistrationIncomplete: _incomplete,
 }

@@ -151,6 +151,11 @@ class RestoreCustomer(Struct, frozen=True, kw_only=True):
     reason: str | None = None
 
 
+class PlaceLegalHold(Struct, frozen=True, kw_only=True):
+    reason: str
+    until: datetime | None = None
+
+
 class RequestErasure(Struct, frozen=True, kw_only=True):
     """Due at once if `due_at` is not in the future."""
 
@@ -194,6 +199,7 @@ Command: TypeAlias = (
     | ReactivateCustomer
     | ArchiveCustomer
     | RestoreCustomer
+    | PlaceLegalHold
     | RequestErasure
     | CancelErasure
     | DoWhatIsDue

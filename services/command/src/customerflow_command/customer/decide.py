@@ -29,6 +29,7 @@ from customerflow_command.customer.commands import (
     ConfirmEmail,
     DoWhatIsDue,
     LinkExternalId,
+    PlaceLegalHold,
     ReactivateCustomer,
     ReapplyErasure,
     RecordConsent,
@@ -107,6 +108,8 @@ def decide(customer: Customer | None, command: Command, now: datetime) -> list[C
             return lifecycle.archive(settled(customer), command)
         case RestoreCustomer():
             return lifecycle.restore(settled(customer), command)
+        case PlaceLegalHold():
+            return erasure.place_hold(existing(customer), command)
         case RequestErasure():
             return erasure.request(existing(customer), command, now)
         case CancelErasure():

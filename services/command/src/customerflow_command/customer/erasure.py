@@ -1,4 +1,4 @@
-"""The right to be forgotten: asked for, cancelled while there is time, carried out once."""
+"""The right to be forgotten: asked for, cancelled while there is time, held up by a duty to keep, carried out once."""
 
 from datetime import datetime
 from typing import Literal
@@ -8,15 +8,18 @@ from customerflow_shared.events import (
     CustomerErasureCancelled,
     CustomerErasureRequested,
     CustomerEvent,
+    CustomerLegalHoldPlaced,
 )
 
-from customerflow_command.customer.commands import CancelErasure, RequestErasure
-from customerflow_command.customer.errors import ErasureIsPending, NoPendingErasure
-from customerflow_command.customer.state import Customer
+from customerflow_command.customer.commands import CancelErasure, PlaceLegalHold, RequestErasure
+from customerflow_command.customer.errors import CustomerIsHeld, ErasureIsPending, NoPendingErasure
+from customerflow_command.customer.state import Customer, Hold
 
 
 def request(customer: Customer, command: RequestErasure, now: datetime) -> list[CustomerEvent]:
     """What is due at once is carried out at once, also where an erasure with a later date is pending."""
+    if is_held(customer, now):
+        raise CustomerIsHeld
     at_once = command.due_at <= now
     if customer.erasure_due_at is not None:
         if not at_once:
@@ -24,6 +27,17 @@ def request(customer: Customer, command: RequestErasure, now: datetime) -> list[
         return erase(customer, now, request_ref=command.request_ref or customer.erasure_request_ref)
     requested = CustomerErasureRequested(request_ref=command.request_ref, due_at=command.due_at, reason=command.reason)
     return [requested, *erase(customer, now, request_ref=command.request_ref)] if at_once else [requested]
+
+
+def place_hold(customer: Customer, command: PlaceLegalHold) -> list[CustomerEvent]:
+    """On any customer, also on one whose erasure is pending: that waits then."""
+    if customer.hold == Hold(until=command.until):
+        return []
+    return [CustomerLegalHoldPlaced(until=command.until, reason=command.reason)]
+
+
+def is_held(customer: Customer, now: datetime) -> bool:
+    return customer.hold is not None and (customer.hold.until is None or now < customer.hold.until)
 
 
 def cancel(customer: Customer, command: CancelErasure) -> list[CustomerEvent]:

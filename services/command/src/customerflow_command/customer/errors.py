@@ -15,6 +15,7 @@ CustomerError
 +-- AddressUnknown
 +-- ConsentIsStale
 +-- NoPendingErasure
++-- CustomerIsHeld
 +-- LimitReached
 +-- RegistrationIncomplete
 """
@@ -99,6 +100,10 @@ class ConsentIsStale(CustomerError):
 
 class NoPendingErasure(CustomerError):
     """No erasure is pending."""
+
+
+class CustomerIsHeld(CustomerError):
+    """A legal hold forbids that the customer is erased."""
 
 
 class LimitReached(CustomerError):

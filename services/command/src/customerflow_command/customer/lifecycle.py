@@ -18,7 +18,7 @@ from customerflow_command.customer.commands import (
     SuspendCustomer,
 )
 from customerflow_command.customer.errors import InvalidTransition
-from customerflow_command.customer.state import Customer, suspension_ends
+from customerflow_command.customer.state import Customer, erasure_falls_due, suspension_ends
 
 
 def suspend(customer: Customer, command: SuspendCustomer) -> list[CustomerEvent]:
@@ -47,7 +47,8 @@ def restore(customer: Customer, command: RestoreCustomer) -> list[CustomerEvent]
 
 
 def do_what_is_due(customer: Customer, now: datetime) -> list[CustomerEvent]:
-    if customer.erasure_due_at is not None and customer.erasure_due_at <= now:
+    due_at = erasure_falls_due(customer)
+    if due_at is not None and due_at <= now:
         return erasure.erase(customer, now, request_ref=customer.erasure_request_ref)
     ends = suspension_ends(customer)
     return [CustomerReactivated()] if ends is not None and ends <= now else []

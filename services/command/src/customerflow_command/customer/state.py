@@ -23,6 +23,7 @@ from customerflow_shared.events import (
     CustomerEvent,
     CustomerExternalIdLinked,
     CustomerExternalIdUnlinked,
+    CustomerLegalHoldPlaced,
     CustomerPhoneChanged,
     CustomerPhoneVerified,
     CustomerProfileChanged,
@@ -64,6 +65,12 @@ class Verification(Struct, frozen=True, kw_only=True):
     failures: int = 0
 
 
+class Hold(Struct, frozen=True, kw_only=True):
+    """A legal hold; `until` None: until it is lifted."""
+
+    until: datetime | None = None
+
+
 class Customer(Struct, frozen=True, kw_only=True):
     """As much of a customer as the rules read, and what events tell as the previous values."""
 
@@ -93,6 +100,7 @@ class Customer(Struct, frozen=True, kw_only=True):
     suspended: bool = False
     suspended_until: datetime | None = None
     archived: bool = False
+    hold: Hold | None = None
     erasure_due_at: datetime | None = None
     erasure_request_ref: str | None = None
     erased_at: datetime | None = None
@@ -175,6 +183,8 @@ def evolve(customer: Customer | None, event: CustomerEvent) -> Customer:
             return replace(known, archived=True)
         case CustomerRestored():
             return replace(known, archived=False)
+        case CustomerLegalHoldPlaced():
+            return replace(known, hold=Hold(until=event.until))
         case CustomerErasureRequested():
             return replace(known, erasure_due_at=event.due_at, erasure_request_ref=event.request_ref)
         case CustomerErasureCancelled():
@@ -234,7 +244,14 @@ def _external_id(event: CustomerExternalIdLinked | CustomerExternalIdUnlinked) -
 
 def due(customer: Customer) -> datetime | None:
     """The next moment at which something falls due by itself."""
-    return min(filter(None, (customer.erasure_due_at, suspension_ends(customer))), default=None)
+    return min(filter(None, (erasure_falls_due(customer), suspension_ends(customer))), default=None)
+
+
+def erasure_falls_due(customer: Customer) -> datetime | None:
+    """While a customer is held its erasure waits."""
+    if customer.erasure_due_at is None or customer.hold is None:
+        return customer.erasure_due_at
+    return customer.hold.until and max(customer.erasure_due_at, customer.hold.until)
 
 
 def suspension_ends(customer: Customer) -> datetime | None:

@@ -10,7 +10,7 @@ from customerflow_command.inputs.customers import change, register, upsert
 from customerflow_command.inputs.emails import confirm_email, verify_email
 from customerflow_command.inputs.fields import MAX_FAULTS
 from customerflow_command.inputs.labels import external_id, external_id_in, external_id_of, tag
-from customerflow_command.inputs.lifecycle import erasure, nothing, reason, suspend
+from customerflow_command.inputs.lifecycle import erasure, legal_hold, nothing, reason, suspend
 from customerflow_command.inputs.phones import verify_phone
 from customerflow_command.inputs.strict_json import json_object
 from customerflow_command.inputs.tax_ids import add_tax_id
@@ -30,6 +30,7 @@ __all__ = [
     "external_id_in",
     "external_id_of",
     "json_object",
+    "legal_hold",
     "nothing",
     "reason",
     "register",

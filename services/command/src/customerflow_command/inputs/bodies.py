@@ -222,6 +222,11 @@ class SuspensionBody(Body, kw_only=True):
     until: Future | None = None
 
 
+class LegalHoldBody(Body, kw_only=True):
+    reason: Reason
+    until: Future | None = None
+
+
 class ReasonBody(Body, kw_only=True):
     reason: Reason | None = None
 

@@ -3,7 +3,7 @@
 from datetime import timedelta
 from typing import Any
 
-from customerflow_command.customer.commands import RequestErasure, SuspendCustomer
+from customerflow_command.customer.commands import PlaceLegalHold, RequestErasure, SuspendCustomer
 from customerflow_command.inputs.context import Context
 from customerflow_command.inputs.fields import Fields, Unfit
 from customerflow_command.inputs.text import text, token
@@ -21,6 +21,14 @@ def suspend(body: dict[str, Any], context: Context) -> SuspendCustomer:
     until = fields.optional("until", after(context.now))
     fields.check()
     return SuspendCustomer(reason=given_reason, until=until)
+
+
+def legal_hold(body: dict[str, Any], context: Context) -> PlaceLegalHold:
+    fields = Fields(body, {"reason", "until"})
+    given_reason = fields.required("reason", _reason)
+    until = fields.optional("until", after(context.now))
+    fields.check()
+    return PlaceLegalHold(reason=given_reason, until=until)
 
 
 def reason(body: dict[str, Any]) -> str | None:
