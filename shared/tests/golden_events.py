@@ -24,6 +24,7 @@ from customerflow_shared.events import (
     CustomerEvent,
     CustomerExternalIdLinked,
     CustomerExternalIdUnlinked,
+    CustomerLegalHoldLifted,
     CustomerLegalHoldPlaced,
     CustomerPhoneChanged,
     CustomerPhoneVerified,
@@ -369,6 +370,14 @@ GOLDEN: list[tuple[CustomerEvent, str]] = [
     (
         CustomerLegalHoldPlaced(),
         '{"type":"CustomerLegalHoldPlaced"}',
+    ),
+    (
+        CustomerLegalHoldLifted(reason="audit is over"),
+        '{"type":"CustomerLegalHoldLifted","reason":"audit is over"}',
+    ),
+    (
+        CustomerLegalHoldLifted(),
+        '{"type":"CustomerLegalHoldLifted"}',
     ),
     (
         CustomerErasureRequested(request_ref="LGPD-7", due_at=LATER, reason="asked by phone"),

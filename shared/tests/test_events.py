@@ -85,6 +85,7 @@ PERSONAL = {
     "CustomerArchived": {"reason"},
     "CustomerRestored": {"reason"},
     "CustomerLegalHoldPlaced": {"reason"},
+    "CustomerLegalHoldLifted": {"reason"},
     "CustomerErasureRequested": {"reason"},
     "CustomerErasureCancelled": {"reason"},
     "CustomerErased": set(),

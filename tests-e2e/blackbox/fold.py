@@ -76,6 +76,8 @@ def _changes(known: Document, recorded: Recorded) -> Document:
             return {"status": status} if status == "suspended" else {"status": status, "suspendedUntil": None}
         case "LegalHoldPlaced":
             return {"legalHold": _without_nothing({"until": _milliseconds(event.get("until"))})}
+        case "LegalHoldLifted":
+            return {"legalHold": None}
         case "ErasureRequested":
             asked = {"dueAt": _milliseconds(event["dueAt"]), "requestRef": event["requestRef"]}
             return {"erasure": _without_nothing(asked)}

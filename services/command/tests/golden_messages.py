@@ -23,6 +23,7 @@ from customerflow_shared.events import (
     CustomerEvent,
     CustomerExternalIdLinked,
     CustomerExternalIdUnlinked,
+    CustomerLegalHoldLifted,
     CustomerLegalHoldPlaced,
     CustomerPhoneChanged,
     CustomerPhoneVerified,
@@ -181,6 +182,7 @@ TOLD: list[tuple[CustomerEvent, str, dict[str, Any]]] = [
     (CustomerRestored(reason="Secret"), "customer.status_changed.v1", {"from": "archived", "to": "active"}),
     (CustomerRestored(status="suspended"), "customer.status_changed.v1", {"from": "archived", "to": "suspended"}),
     (CustomerLegalHoldPlaced(reason="Secret"), "customer.updated.v1", {"changed": ["legalHold"]}),
+    (CustomerLegalHoldLifted(reason="Secret"), "customer.updated.v1", {"changed": ["legalHold"]}),
     (ERASURE_REQUESTED, "customer.erasure_requested.v1", {"dueAt": SHOWN, "requestRef": "LGPD-7"}),
     (
         CustomerErasureRequested(request_ref=None, due_at=MOMENT),

@@ -23,6 +23,7 @@ from customerflow_shared.events import (
     CustomerEvent,
     CustomerExternalIdLinked,
     CustomerExternalIdUnlinked,
+    CustomerLegalHoldLifted,
     CustomerLegalHoldPlaced,
     CustomerPhoneChanged,
     CustomerPhoneVerified,
@@ -107,7 +108,9 @@ def what_may_follow(view: CustomerView) -> list[Events]:
     if view.erasure:
         return [some.builds(CustomerErasureCancelled, reason=texts)]
     held = some.builds(CustomerLegalHoldPlaced, until=some.none() | moments, reason=texts)
-    return [the_end[0], held, *_transitions(view), *([] if view.status == "archived" else _changes(view))]
+    lifted = [some.builds(CustomerLegalHoldLifted, reason=texts)] if view.legal_hold else []
+    changes = [] if view.status == "archived" else _changes(view)
+    return [the_end[0], held, *lifted, *_transitions(view), *changes]
 
 
 def _transitions(view: CustomerView) -> list[Events]:

@@ -15,6 +15,7 @@ from customerflow_shared.events import (
     CustomerEvent,
     CustomerExternalIdLinked,
     CustomerExternalIdUnlinked,
+    CustomerLegalHoldLifted,
     CustomerLegalHoldPlaced,
     CustomerPhoneChanged,
     CustomerProfileChanged,
@@ -264,6 +265,7 @@ def test_a_suspension_does_not_outlive_a_restoration_to_active() -> None:
 def test_a_legal_hold_is_shown_with_its_end() -> None:
     assert when(CustomerLegalHoldPlaced(until=MOMENT), given=[COMPLETE]) == then(2, legal_hold=LegalHold(until=SHOWN))
     assert when(CustomerLegalHoldPlaced(), given=[COMPLETE]) == then(2, legal_hold=LegalHold())
+    assert when(CustomerLegalHoldLifted(), given=[COMPLETE, CustomerLegalHoldPlaced()]) == then(3)
 
 
 def test_a_pending_erasure_is_shown_until_it_is_cancelled() -> None:

@@ -238,6 +238,10 @@ class CustomerLegalHoldPlaced(Event, frozen=True, kw_only=True):
     reason: Personal[str | None] = None
 
 
+class CustomerLegalHoldLifted(Event, frozen=True, kw_only=True):
+    reason: Personal[str | None] = None
+
+
 class CustomerErasureRequested(Event, frozen=True, kw_only=True):
     request_ref: str | None
     due_at: datetime
@@ -287,6 +291,7 @@ CustomerEvent: TypeAlias = (
     | CustomerArchived
     | CustomerRestored
     | CustomerLegalHoldPlaced
+    | CustomerLegalHoldLifted
     | CustomerErasureRequested
     | CustomerErasureCancelled
     | CustomerErased

@@ -25,6 +25,7 @@ from customerflow_shared.events import (
     CustomerErasureRequested,
     CustomerExternalIdLinked,
     CustomerExternalIdUnlinked,
+    CustomerLegalHoldLifted,
     CustomerLegalHoldPlaced,
     CustomerPhoneChanged,
     CustomerPhoneVerified,
@@ -145,7 +146,7 @@ def integration_events(recorded: Recorded) -> Iterator[IntegrationEvent]:
             yield status_changed(event.previous_status, "archived")
         case CustomerRestored() as event:
             yield status_changed("archived", event.status)
-        case CustomerLegalHoldPlaced():
+        case CustomerLegalHoldPlaced() | CustomerLegalHoldLifted():
             yield updated("legalHold")
         case CustomerErasureRequested() as event:
             yield CustomerErasureRequestedV1(

@@ -6,6 +6,7 @@ import pytest
 from customerflow_command.customer.commands import (
     CancelErasure,
     DoWhatIsDue,
+    LiftLegalHold,
     PlaceLegalHold,
     ReapplyErasure,
     RequestErasure,
@@ -18,6 +19,7 @@ from customerflow_shared.events import (
     CustomerErasureCancelled,
     CustomerErasureRequested,
     CustomerEvent,
+    CustomerLegalHoldLifted,
     CustomerLegalHoldPlaced,
     CustomerReactivated,
     CustomerRegistered,
@@ -211,3 +213,12 @@ def test_under_a_legal_hold_a_pending_erasure_waits() -> None:
     shorter = past(*pending, CustomerLegalHoldPlaced(until=DUE - DAY))
     assert due(known(shorter)) == DUE
     assert len(when(DoWhatIsDue(), given=shorter, now=DUE)) == 1
+
+
+@pytest.mark.parametrize("before", [[], [ARCHIVED], [ERASURE_REQUESTED]])
+def test_once_a_legal_hold_is_lifted_the_customer_can_be_erased(before: list[CustomerEvent]) -> None:
+    given = past(REGISTERED, *before, CustomerLegalHoldPlaced())
+    lifted = when(LiftLegalHold(reason="over"), given=given)
+    assert lifted == [CustomerLegalHoldLifted(reason="over")]
+    assert when(AT_ONCE, given=[*given, *lifted])[-1] == erased("LGPD-8")
+    assert when(LiftLegalHold(), given=[*given, *lifted]) == []

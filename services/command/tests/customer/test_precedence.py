@@ -13,6 +13,7 @@ from customerflow_command.customer.commands import (
     Command,
     ConfirmEmail,
     DoWhatIsDue,
+    LiftLegalHold,
     LinkExternalId,
     PlaceLegalHold,
     ReactivateCustomer,
@@ -100,6 +101,7 @@ EVERY = [
     AT_ONCE,
     CancelErasure(),
     HOLD,
+    LiftLegalHold(),
 ]
 UPSERT = OF_NOBODY[1]
 

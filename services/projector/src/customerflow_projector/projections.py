@@ -24,6 +24,7 @@ from customerflow_shared.events import (
     CustomerErasureRequested,
     CustomerExternalIdLinked,
     CustomerExternalIdUnlinked,
+    CustomerLegalHoldLifted,
     CustomerLegalHoldPlaced,
     CustomerPhoneChanged,
     CustomerPhoneVerified,
@@ -147,6 +148,8 @@ def project(view: View | None, recorded: Recorded) -> View:
             return replace(view, status=event.status, suspended_until=until)
         case CustomerLegalHoldPlaced():
             return replace(view, legal_hold=LegalHold(until=timestamp(event.until) if event.until else None))
+        case CustomerLegalHoldLifted():
+            return replace(view, legal_hold=None)
         case CustomerErasureRequested():
             return replace(view, erasure=Erasure(due_at=timestamp(event.due_at), request_ref=event.request_ref))
         case CustomerErasureCancelled():

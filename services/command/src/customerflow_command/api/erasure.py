@@ -10,7 +10,7 @@ from customerflow_command.api import examples
 from customerflow_command.api.answers import Done, ErasureDue, done, erasure_due, no_content
 from customerflow_command.api.documentation import DONE, ETAG, GONE, REPLAYED, command
 from customerflow_command.api.intake import JSON, OPTIONAL_JSON, Customers, HttpRequest
-from customerflow_command.customer.commands import CancelErasure, PlaceLegalHold, RequestErasure
+from customerflow_command.customer.commands import CancelErasure, LiftLegalHold, PlaceLegalHold, RequestErasure
 from customerflow_command.inputs.bodies import ErasureBody, LegalHoldBody, ReasonBody
 
 _ERASURE = "/v1/customers/{customer_id:str}/erasure"
@@ -75,4 +75,25 @@ async def place_legal_hold(
     return done(await given.change(PlaceLegalHold, lambda _: inputs.legal_hold(given.body, given.context)))
 
 
-ROUTES = [request_erasure, cancel_erasure, place_legal_hold]
+@delete(
+    _LEGAL_HOLD,
+    **command(
+        "Lift a legal hold",
+        "erasure",
+        {204: GONE},
+        body=Body(ReasonBody, examples.REASON, required=False),
+        version="required",
+    ),
+)
+async def lift_legal_hold(
+    request: HttpRequest, customer_id: FromPath[str], customers: NamedDependency[Customers]
+) -> Response[None]:
+    """An erasure that has been waiting for this happens when it is due, or at once. The body may be left out."""
+    given = await customers.take(request, OPTIONAL_JSON, customer_id)
+    outcome = await given.change(
+        LiftLegalHold, lambda _: LiftLegalHold(reason=inputs.reason(given.body)), if_match_required=True
+    )
+    return no_content(outcome)
+
+
+ROUTES = [request_erasure, cancel_erasure, place_legal_hold, lift_legal_hold]

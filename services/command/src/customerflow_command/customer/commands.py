@@ -156,6 +156,10 @@ class PlaceLegalHold(Struct, frozen=True, kw_only=True):
     until: datetime | None = None
 
 
+class LiftLegalHold(Struct, frozen=True, kw_only=True):
+    reason: str | None = None
+
+
 class RequestErasure(Struct, frozen=True, kw_only=True):
     """Due at once if `due_at` is not in the future."""
 
@@ -200,6 +204,7 @@ Command: TypeAlias = (
     | ArchiveCustomer
     | RestoreCustomer
     | PlaceLegalHold
+    | LiftLegalHold
     | RequestErasure
     | CancelErasure
     | DoWhatIsDue

@@ -28,6 +28,7 @@ from customerflow_command.customer.commands import (
     Command,
     ConfirmEmail,
     DoWhatIsDue,
+    LiftLegalHold,
     LinkExternalId,
     PlaceLegalHold,
     ReactivateCustomer,
@@ -110,6 +111,8 @@ def decide(customer: Customer | None, command: Command, now: datetime) -> list[C
             return lifecycle.restore(settled(customer), command)
         case PlaceLegalHold():
             return erasure.place_hold(existing(customer), command)
+        case LiftLegalHold():
+            return erasure.lift_hold(existing(customer), command)
         case RequestErasure():
             return erasure.request(existing(customer), command, now)
         case CancelErasure():

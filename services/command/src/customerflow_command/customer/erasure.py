@@ -8,10 +8,11 @@ from customerflow_shared.events import (
     CustomerErasureCancelled,
     CustomerErasureRequested,
     CustomerEvent,
+    CustomerLegalHoldLifted,
     CustomerLegalHoldPlaced,
 )
 
-from customerflow_command.customer.commands import CancelErasure, PlaceLegalHold, RequestErasure
+from customerflow_command.customer.commands import CancelErasure, LiftLegalHold, PlaceLegalHold, RequestErasure
 from customerflow_command.customer.errors import CustomerIsHeld, ErasureIsPending, NoPendingErasure
 from customerflow_command.customer.state import Customer, Hold
 
@@ -34,6 +35,10 @@ def place_hold(customer: Customer, command: PlaceLegalHold) -> list[CustomerEven
     if customer.hold == Hold(until=command.until):
         return []
     return [CustomerLegalHoldPlaced(until=command.until, reason=command.reason)]
+
+
+def lift_hold(customer: Customer, command: LiftLegalHold) -> list[CustomerEvent]:
+    return [CustomerLegalHoldLifted(reason=command.reason)] if customer.hold else []
 
 
 def is_held(customer: Customer, now: datetime) -> bool:

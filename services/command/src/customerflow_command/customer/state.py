@@ -23,6 +23,7 @@ from customerflow_shared.events import (
     CustomerEvent,
     CustomerExternalIdLinked,
     CustomerExternalIdUnlinked,
+    CustomerLegalHoldLifted,
     CustomerLegalHoldPlaced,
     CustomerPhoneChanged,
     CustomerPhoneVerified,
@@ -185,6 +186,8 @@ def evolve(customer: Customer | None, event: CustomerEvent) -> Customer:
             return replace(known, archived=False)
         case CustomerLegalHoldPlaced():
             return replace(known, hold=Hold(until=event.until))
+        case CustomerLegalHoldLifted():
+            return replace(known, hold=None)
         case CustomerErasureRequested():
             return replace(known, erasure_due_at=event.due_at, erasure_request_ref=event.request_ref)
         case CustomerErasureCancelled():
