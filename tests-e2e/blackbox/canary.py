@@ -22,6 +22,7 @@ class Tokens:
         self.made: dict[str, list[bytes]] = {}  # of each kind
         self._run = secrets.token_hex(10)
         self._digits = random.randrange(10**5)
+        self._year = random.randrange(1901, 1940)
 
     def word(self) -> str:
         return self._new("word", f"{self._run}{self._next('word'):05}")
@@ -53,7 +54,7 @@ class Tokens:
     def day(self) -> str:
         """Of a year in which nobody else was born."""
         number = self._next("day")
-        return self._new("day", f"1903-{1 + number % 12:02}-{1 + number // 12 % 28:02}")
+        return self._new("day", f"{self._year}-{1 + number % 12:02}-{1 + number // 12 % 28:02}")
 
     def _next(self, kind: str) -> int:
         return len(self.made.get(kind, ()))

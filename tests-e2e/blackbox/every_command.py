@@ -114,7 +114,10 @@ async def _is_suspended_and_archived(subject: Subject) -> None:
 
 
 async def _almost_goes(subject: Subject) -> None:
-    """An erasure that is cancelled in time."""
+    """An erasure that is forbidden at first, and cancelled in time."""
+    await subject.does("PUT", f"{subject.path}/legal-hold", {"reason": subject.new.text()})
+    await subject.fails("legal-hold", "POST", f"{subject.path}/erasure", {"reason": subject.new.text()})
+    await subject.does("DELETE", f"{subject.path}/legal-hold", {"reason": subject.new.text()}, status=204)
     await subject.fails("no-pending-erasure", "DELETE", f"{subject.path}/erasure", {"reason": subject.new.text()})
     await subject.asks_for_erasure(grace_days=5, status=202)
     await subject.fails("erasure-pending", "PATCH", subject.path, subject.names())

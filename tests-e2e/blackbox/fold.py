@@ -39,7 +39,13 @@ def fold(events: Iterable[Recorded]) -> dict[str, Document]:
 
 
 def _without_nothing(document: Document) -> Document:
-    return {name: value for name, value in document.items() if value not in (None, [], {})}
+    """An empty legal hold is one without an end; whatever else is empty is left out."""
+    empty: tuple[object, ...] = (None, [], {})
+    return {
+        name: value
+        for name, value in document.items()
+        if value not in empty or (name == "legalHold" and value is not None)
+    }
 
 
 def _changes(known: Document, recorded: Recorded) -> Document:
