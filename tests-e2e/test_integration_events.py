@@ -2,11 +2,12 @@
 
 import asyncio
 import json
+import secrets
 from collections.abc import Iterable
 
 from aio_pika.abc import AbstractIncomingMessage
 from blackbox.broker import Heard, listening, overtaken, reading_the_log
-from blackbox.customers import Customer, Customers, Json, a_customer
+from blackbox.customers import Customer, Customers, Json, a_customer, an_address
 from blackbox.system import System
 from blackbox.waiting import eventually
 from cloudevents.core.formats.json import JSONFormat
@@ -63,6 +64,56 @@ async def test_every_kind_of_change_is_told_as_a_cloud_event(system: System, cus
     assert (renamed["changed"], moved["changed"]) == (["name"], ["email"])
     assert (archived["from"], archived["to"]) == ("active", "archived")
     assert (restored["from"], restored["to"]) == ("archived", "active")
+
+
+async def test_every_event_of_a_life_is_told_under_its_name(system: System, customers: Customers) -> None:
+    consent = {"state": "granted", "capturedAt": "2026-01-02T03:04:05.678Z", "source": "checkout"}
+    loyalty, erp = (
+        {"source": "loyalty", "value": secrets.token_hex(8)},
+        {"source": "erp", "value": secrets.token_hex(8)},
+    )
+    async with listening(system.amqp) as heard:
+        customer = await customers.register(
+            addresses=[an_address()],
+            consents=[{"purpose": "terms", "channel": "web", **consent}],
+            externalIds=[loyalty, erp],
+        )
+        customer = await customers.consent(customer, "newsletter", "email", **consent)
+        customer = await customers.tag(customer, "vip")
+        customer = await customers.command_on(customer, "POST", "/email/verification-code", status=202)
+        customer = await customers.reactivate(await customers.suspend(customer))
+        customer = await customers.request_erasure(customer)
+        customer = await customers.command_on(customer, "DELETE", "/erasure", status=204)
+        customer = await customers.request_erasure(customer, grace_days=0)
+        messages = await heard_of(heard, customer)
+
+    told = [(message.routing_key, cloud_event(message)["data"]) for message in messages]
+    assert [name for name, _ in told] == [
+        "customer.registered.v1",
+        "customer.consent_changed.v1",
+        "customer.consent_changed.v1",
+        "customer.updated.v1",
+        "customer.email_verification_requested.v1",
+        "customer.status_changed.v1",
+        "customer.status_changed.v1",
+        "customer.erasure_requested.v1",
+        "customer.erasure_cancelled.v1",
+        "customer.erasure_requested.v1",
+        "customer.erased.v1",
+    ]
+    registered, terms, newsletter, tagged, code, *_, erased = (data for _, data in told)
+    assert (registered["country"], registered["externalIds"]) == ("BR", [erp])
+    assert [(one["version"], one["purpose"], one["state"]) for one in (terms, newsletter)] == [
+        (1, "terms", "granted"),
+        (2, "newsletter", "granted"),
+    ]
+    assert tagged["changed"] == ["tags"]
+    assert code["links"] == {
+        "delivery": f"/internal/customers/{customer.id}/email/verifications/{code['verificationId']}"
+    }
+    assert erased["externalIds"] == [erp]
+    assert len({message.message_id for message in messages}) == len(messages)
+    assert not any(loyalty["value"].encode() in message.body for message in messages)
 
 
 async def test_a_command_that_records_two_events_is_told_once(system: System, customers: Customers) -> None:

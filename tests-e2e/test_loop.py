@@ -33,7 +33,7 @@ async def test_a_registered_customer_is_read_at_the_version_that_the_command_gav
 
 async def test_a_customer_needs_no_email(customers: Customers) -> None:
     without = await customers.register(email=None)
-    assert (await customers.read(without))["email"] is None
+    assert "email" not in await customers.read(without)
 
 
 async def test_surrounding_spaces_are_trimmed(customers: Customers) -> None:
@@ -69,7 +69,7 @@ async def test_a_patch_of_two_fields_is_two_versions_at_once(customers: Customer
 async def test_null_removes_the_email_and_frees_it_for_others(customers: Customers) -> None:
     email = a_customer()["email"]
     removed = await customers.patch(await customers.register(email=email), email=None)
-    assert (await customers.read(removed))["email"] is None
+    assert "email" not in await customers.read(removed)
     await customers.register(email=email)
 
 
