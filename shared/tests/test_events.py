@@ -79,7 +79,7 @@ PERSONAL = {
     "CustomerUntagged": set(),
     "CustomerExternalIdLinked": {"personalValue"},
     "CustomerExternalIdUnlinked": {"personalValue"},
-    "CustomerAttributesChanged": {"attributes", "previousAttributes"},
+    "CustomerAttributesChanged": {"changed", "attributes", "previousAttributes"},
     "CustomerSuspended": {"reason"},
     "CustomerReactivated": {"reason"},
     "CustomerArchived": {"reason"},

@@ -6,8 +6,9 @@ import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
-from customerflow_command.customer.commands import ChangeCustomer, UnlinkExternalId, UpsertCustomer
+from customerflow_command.customer.commands import ChangeCustomer, RequestErasure, UnlinkExternalId, UpsertCustomer
 from customerflow_command.customer.errors import CustomerIsArchived, RegistrationIncomplete
+from customerflow_command.database import utc_now
 from customerflow_command.unit_of_work import ValueTaken, VersionMismatch
 from customerflow_shared.values import ExternalId, PersonalProfile, Profile
 from msgspec import UNSET, UnsetType
@@ -86,3 +87,17 @@ async def test_an_external_id_that_was_unlinked_elsewhere_is_free_again(start: S
         await one.do(first, UnlinkExternalId(external_id=command.external_id))
         second = await other.do(command.external_id, command)
         assert (second.created, second.id != first) == (True, True)
+
+
+async def test_a_sync_that_meets_an_erasure_registers_anew(start: Start) -> None:
+    async with start() as one, start() as other:
+        for number in range(20):
+            command = upsert(f"erased {number}", "Ana")
+            first = (await one.do(command.external_id, command)).id
+            erasure = RequestErasure(due_at=utc_now())
+            _, *outcomes = await asyncio.gather(
+                one.do(first, erasure), *(side.do(command.external_id, command) for side in (one, other, one))
+            )
+            last = await other.do(command.external_id, command)
+            assert {outcome.id for outcome in outcomes} <= {first, last.id}
+            assert last.id != first

@@ -6,11 +6,25 @@ from uuid import UUID
 import pytest
 from customerflow_projector.apply import Applier
 from customerflow_projector.feed import FeedUnavailable
-from customerflow_projector.read_model import Parked, ReadModel
+from customerflow_projector.read_model import Parked, ReadModel, Write
 from customerflow_shared import views
-from customerflow_shared.events import Place, Recorded
+from customerflow_shared.events import CustomerErased, Place, Recorded
+from customerflow_shared.views import ErasedView, timestamp
 
-from .builders import ANA, BRUNO, CECILIA, ENTRY, RENAMED, EventStore, folded, interleaved, recorded, renamings, unknown
+from .builders import (
+    ANA,
+    BEGINNING,
+    BRUNO,
+    CECILIA,
+    ENTRY,
+    RENAMED,
+    EventStore,
+    folded,
+    interleaved,
+    recorded,
+    renamings,
+    unknown,
+)
 from .steps import documents
 
 GENERATION = views.new_generation()
@@ -202,6 +216,38 @@ async def test_an_event_that_comes_during_a_retry_is_not_forgotten(model: ReadMo
             await Applier(model, busy).retry(GENERATION, ANA, entry)
     assert await documents(model, GENERATION) == folded(history)
     assert await parked(model) == {}
+
+
+def an_erasure(version: int) -> Recorded:
+    event = CustomerErased(erased_at=BEGINNING, reason_code="requested", request_ref=None, keys_destroyed=1)
+    return recorded(event, version)
+
+
+@pytest.mark.parametrize(
+    "before",
+    [[*renamings(ANA, 2), unknown(recorded(RENAMED, 3))], [recorded(RENAMED, 3)], []],
+    ids=["unknown event", "gap", "nothing"],
+)
+async def test_an_erasure_waits_for_nothing(model: ReadModel, before: list[Recorded | Place]) -> None:
+    store = EventStore()
+    store.away = True
+    applier, erased = Applier(model, store), an_erasure(4)
+    for event in [*before, erased]:
+        await applier.apply(GENERATION, [event])
+    (stored,) = await model.load(GENERATION, [ANA])
+    assert stored is not None
+    assert views.unpack(stored) == ErasedView(id=ANA, version=4, erased_at=timestamp(BEGINNING))
+    assert await parked(model) == {}
+    await applier.apply(GENERATION, [erased, *before])
+    assert await model.load(GENERATION, [ANA]) == [stored]
+
+
+async def test_a_document_that_cannot_be_read_can_be_erased(model: ReadModel) -> None:
+    await model.store(GENERATION, [Write(ANA, 0, b"3\nnonsense about Ana")])
+    await Applier(model, EventStore()).apply(GENERATION, [an_erasure(4)])
+    (stored,) = await model.load(GENERATION, [ANA])
+    assert stored is not None
+    assert b"Ana" not in stored
 
 
 async def test_where_next_leaves_gaps_to_others(model: ReadModel) -> None:

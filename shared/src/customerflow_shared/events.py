@@ -201,9 +201,9 @@ class CustomerExternalIdUnlinked(Event, frozen=True, kw_only=True):
 
 
 class CustomerAttributesChanged(Event, frozen=True, kw_only=True):
-    """`changed` are the keys; a key that is not in `attributes` is gone, one not in `previous_attributes` is new."""
+    """`changed` are the keys, which are of the caller's making, so they may be personal too; a key that is not in `attributes` is gone, one not in `previous_attributes` is new."""
 
-    changed: tuple[str, ...]
+    changed: Personal[tuple[str, ...]]
     attributes: Personal[dict[str, Attribute]]
     previous_attributes: Personal[dict[str, Attribute]]
 

@@ -152,16 +152,20 @@ class Store:
         if known is not None and not fresh:
             return known
         known = known or Known()
-        rows = await self._rows(
-            "WHERE e.customer_id = %s AND e.version > %s ORDER BY e.version", customer_id.bytes, known.version
-        )
-        if not rows:
-            return known
-        news = [self._reader.read(row) for row in rows]
-        state = reduce(evolve, (recorded.event for recorded in news), known.state)
-        known = Known(state, news[-1].version, rows[-1].key)
-        self.cache.put(customer_id, known)
-        return known
+        while True:
+            # page by page, so that a long history does not hold up everybody else's commands
+            rows = await self._rows(
+                "WHERE e.customer_id = %s AND e.version > %s ORDER BY e.version LIMIT %s",
+                customer_id.bytes,
+                known.version,
+                FEED_PAGE,
+            )
+            if rows:
+                events = [self._reader.read(row).event for row in rows]
+                known = Known(reduce(evolve, events, known.state), rows[-1].version, rows[-1].key)
+                self.cache.put(customer_id, known)
+            if len(rows) < FEED_PAGE:
+                return known
 
     async def holder(self, claim: HashedClaim) -> UUID | None:
         """Who holds the value."""

@@ -110,9 +110,9 @@ class UnitOfWork:
         return await self._write(request, customer_id, known, command, events, now)
 
     def _decide(self, request: Request, known: Known, now: datetime) -> tuple[Command, list[CustomerEvent]]:
+        if isinstance(request.target, ExternalId) and not _has(known.state, request.target):
+            raise VersionTaken  # it was unlinked, or the customer erased, meanwhile
         customer = require(known)
-        if isinstance(request.target, ExternalId) and not _has(customer, request.target):
-            raise VersionTaken  # it was unlinked meanwhile
         if request.needs_precondition and not request.precondition.given:
             raise PreconditionRequired
         if request.precondition.versions is not None and known.version not in request.precondition.versions:
@@ -206,9 +206,9 @@ def require(known: Known) -> Customer:
     return known.state
 
 
-def _has(customer: Customer, external_id: ExternalId) -> bool:
+def _has(customer: Customer | None, external_id: ExternalId) -> bool:
     wanted = (external_id.source, external_id.value)
-    return wanted in [(one.source, one.value) for one in customer.external_ids]
+    return customer is not None and wanted in [(one.source, one.value) for one in customer.external_ids]
 
 
 def _outcome(

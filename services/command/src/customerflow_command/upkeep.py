@@ -10,17 +10,17 @@ from datetime import datetime
 from uuid import UUID
 
 import structlog
+from customerflow_shared import telemetry
 from customerflow_shared.ids import uuid7
 from customerflow_shared.patience import Patience
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from customerflow_command import database
 from customerflow_command.customer.commands import DoWhatIsDue
-from customerflow_command.customer.errors import CustomerError
-from customerflow_command.database import utc_now
+from customerflow_command.database import DatabaseUnavailable, utc_now
+from customerflow_command.fingerprints import ForeignSecret
 from customerflow_command.idempotency import purge
 from customerflow_command.mediator import SYSTEM, Handler, Request
-from customerflow_command.personal import UnreadableEvent
 from customerflow_command.store import Cache
 
 log = structlog.get_logger()
@@ -45,16 +45,16 @@ class Upkeep:
         await self._patience.persist(self._look)
 
     async def _look(self) -> None:
-        after = (LONG_AGO, b"")
-        while page := await self._due(after):
-            for due_at, customer_id in page:
-                await self._do_what_is_due(UUID(bytes=customer_id))
-                after = (due_at, customer_id)
         self._cache.forget_what_is_older_than(REMEMBERED)
         now = asyncio.get_running_loop().time()
         if now >= self._purge_at:
             await purge(self._engine)
             self._purge_at = now + PURGE_EVERY
+        after = (LONG_AGO, b"")
+        while page := await self._due(after):
+            for due_at, customer_id in page:
+                await self._do_what_is_due(UUID(bytes=customer_id))
+                after = (due_at, customer_id)
         self._patience.rewarded()
         await asyncio.sleep(self._every)
 
@@ -79,7 +79,9 @@ class Upkeep:
         )
         try:
             outcome = await self._send(request)
-        except (CustomerError, UnreadableEvent) as error:
-            log.error("what is due cannot be done", customer_id=str(customer_id), reason=str(error))
+        except (DatabaseUnavailable, ForeignSecret):
+            raise
+        except Exception as error:  # whatever it is, it concerns this customer only
+            log.error("what is due cannot be done", customer_id=str(customer_id), reason=telemetry.describe(error))
         else:
             log.info("what was due is done", customer_id=str(customer_id), version=outcome.version)

@@ -45,6 +45,12 @@ def test_an_external_id_is_taken_byte_by_byte(context: inputs.Context, value: st
         "+55 11 99999-8888",
         "+5511999998888",
         "(11) 99999-8888",
+        "ana\uff20example.com",
+        "\uff0b55 11 99999-8888",
+        "CPF 390.533.447-05",
+        "tel:+5511999998888",
+        "390 533 447 05",
+        "of 11.222.333/0001-81, Ltda",
     ],
 )
 def test_an_external_id_that_says_who_somebody_is_is_refused(
@@ -220,3 +226,17 @@ def test_an_unfit_erasure_is_told_why(
 def test_a_command_without_fields_takes_none(refused: Refused) -> None:
     inputs.nothing({})
     assert refused(inputs.nothing, {"reason": "x"}) == {"#/reason": "unknown-field"}
+
+
+@pytest.mark.parametrize("value", ["39053344705", "cpf:390.533.447-05", "ana-390.533.447-05"])
+def test_a_tag_or_slug_that_says_who_somebody_is_is_refused(
+    refused: Refused, context: inputs.Context, value: str
+) -> None:
+    assert refused(inputs.tag, value) == {"tag": "tag-format"}
+    body = {"type": "person", "name": "Ana", "lifecycleStage": value, "tags": ["vip", value]}
+    assert refused(inputs.register, body, context) == {"#/lifecycleStage": "format", "#/tags/1": "tag-format"}
+
+
+def test_a_reference_that_says_who_somebody_is_is_refused(refused: Refused, context: inputs.Context) -> None:
+    for value in ("Ana 390.533.447-05", "call +55 11 99999-8888", "CNPJ 11222333000181"):
+        assert refused(inputs.erasure, {"requestRef": value}, context) == {"#/requestRef": "format"}

@@ -2,7 +2,7 @@
 
 Whoever delivers them, however often and in whatever order: a document changes only from version v to v + 1, a gap is
 filled from the event feed, and what cannot be applied parks its customer, with all before it applied, while the
-others flow on.
+others flow on. Only an erasure waits for nothing: it takes the place of whatever is there.
 """
 
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
@@ -11,11 +11,11 @@ from uuid import UUID
 
 import structlog
 from customerflow_shared import telemetry, views
-from customerflow_shared.events import Place, Recorded
+from customerflow_shared.events import CustomerErased, Place, Recorded
 from msgspec.structs import replace
 
 from customerflow_projector.feed import Feed
-from customerflow_projector.projections import HistoryBroken, project
+from customerflow_projector.projections import HistoryBroken, project, tombstone
 from customerflow_projector.read_model import Parked, ReadModel, Write, version_of
 
 log = structlog.get_logger()
@@ -33,13 +33,17 @@ class Applier:
     async def apply(self, generation: str, batch: Sequence[Recorded | Place]) -> None:
         """Return when every event is applied, or its customer parked. Raises only what Redis raises."""
         waiting = by_customer(batch)
-        for customer_id, entry in (await self._model.parked_among(generation, list(waiting))).items():
-            newest = waiting.pop(customer_id)[-1].version
+        parked = await self._model.parked_among(generation, list(waiting))
+        erased = {one: entry for one, entry in parked.items() if _tombstone(waiting[one])}
+        for customer_id in parked.keys() - erased.keys():
+            newest, entry = waiting.pop(customer_id)[-1].version, parked[customer_id]
             if newest > entry.passed_over:
                 # a retry that has asked the feed before this event was there must not unpark the customer
                 await self._model.park(generation, customer_id, replace(entry, passed_over=newest))
         while waiting:
             waiting = await self._round(generation, waiting, fill_gaps=True)
+        for customer_id, entry in erased.items():
+            await self._model.unpark(generation, customer_id, entry)
 
     async def apply_where_next(self, generation: str, batch: Sequence[Recorded | Place]) -> None:
         """Apply the events that are the next of their customer; the builder of the generation brings what is before
@@ -76,6 +80,10 @@ class Applier:
         held = await self._model.load(generation, list(waiting))
         writes: list[Write] = []
         for (customer_id, events), stored in zip(waiting.items(), held, strict=True):
+            if last := _tombstone(events):
+                if last.version > version_of(stored):
+                    writes.append(Write(customer_id, version_of(stored), views.pack(last)))
+                continue
             view: views.View | None = None
             version = 0
             try:
@@ -128,6 +136,14 @@ class Applier:
         )
         await self._model.park(generation, obstacle.customer_id, entry)
         log.error("customer parked", customer_id=str(obstacle.customer_id), position=entry.position, error=entry.error)
+
+
+def _tombstone(events: Sequence[Recorded | Place]) -> views.ErasedView | None:
+    """What is left of the customer, if these are its last events."""
+    last = events[-1]
+    return (
+        tombstone(last, last.event) if isinstance(last, Recorded) and isinstance(last.event, CustomerErased) else None
+    )
 
 
 def _projected(view: views.View | None, event: Recorded | Place) -> views.View:

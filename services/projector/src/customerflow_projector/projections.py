@@ -155,9 +155,14 @@ def project(view: View | None, recorded: Recorded) -> View:
         case CustomerErasureCancelled():
             return replace(view, erasure=None)
         case CustomerErased():
-            return ErasedView(id=view.id, version=view.version, erased_at=timestamp(event.erased_at))
+            return tombstone(recorded, event)
         case _:
             assert_never(event)
+
+
+def tombstone(recorded: Recorded, event: CustomerErased) -> ErasedView:
+    """What is left; nothing of what was before matters."""
+    return ErasedView(id=recorded.customer_id, version=recorded.version, erased_at=timestamp(event.erased_at))
 
 
 def _registered(recorded: Recorded, event: CustomerRegistered) -> CustomerView:

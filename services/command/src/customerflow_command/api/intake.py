@@ -145,7 +145,7 @@ class Intake:
         except ValueTaken as error:
             raise taken(error, in_body=self.accepts.fields) from None
         except CustomerIsErased as error:
-            raise erased(error, target) from None
+            raise erased(error, self.ids[0]) from None
         if outcome.refusal:
             raise wrong_code(outcome)
         return outcome

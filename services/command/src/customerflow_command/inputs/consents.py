@@ -7,9 +7,10 @@ from customerflow_shared.values import Consent, ConsentState
 
 from customerflow_command.customer.commands import RecordConsent
 from customerflow_command.customer.limits import MAX_CONSENTS
+from customerflow_command.inputs.clear import slug, token
 from customerflow_command.inputs.context import Context
 from customerflow_command.inputs.fields import Fields, Unfit
-from customerflow_command.inputs.text import one_of, slug, text, token
+from customerflow_command.inputs.text import one_of, text
 from customerflow_command.inputs.times import after, past
 
 _RECORD: Set[str] = {

@@ -6,9 +6,10 @@ from typing import Any
 from email_validator import EmailNotValidError, validate_email
 
 from customerflow_command.customer.commands import ConfirmEmail, VerifyEmail
+from customerflow_command.inputs.clear import slug
 from customerflow_command.inputs.context import Context
 from customerflow_command.inputs.fields import Fields, Unfit
-from customerflow_command.inputs.text import slug, text, trimmed
+from customerflow_command.inputs.text import text, trimmed
 from customerflow_command.inputs.times import past
 
 MAX_EMAIL = 254

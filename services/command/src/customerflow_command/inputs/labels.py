@@ -1,22 +1,18 @@
 """Tags and external ids: clear words about a customer, so neither may say who it is."""
 
-import re
 from typing import Any
 
 from customerflow_shared.values import ExternalId
 
 from customerflow_command.customer.limits import MAX_EXTERNAL_IDS, MAX_TAGS
+from customerflow_command.inputs.clear import says_who, slug
 from customerflow_command.inputs.context import Context
 from customerflow_command.inputs.fields import Fields, Parser, Unfit
-from customerflow_command.inputs.tax_ids import is_brazilian
-from customerflow_command.inputs.text import slug, trimmed
+from customerflow_command.inputs.text import trimmed
 
 MAX_EXTERNAL_ID = 255
 
 _PAIR = {"source", "value"}
-_EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
-# as it is written for others: with + or an area code in brackets; bare digits may be anything
-_PHONE = re.compile(r"\+[0-9 ().\-]{7,}|\([0-9]{2,4}\) ?[0-9][0-9 .\-]{5,}")
 
 
 def tag(text: str) -> str:
@@ -77,19 +73,11 @@ def _value(personal: bool) -> Parser[str]:
 
     def parse(value: Any) -> str:
         given = trimmed(value, MAX_EXTERNAL_ID)
-        if not personal and _says_who(given):
-            raise Unfit("external-id-personal", "The value is an e-mail address, a phone number or a tax id.")
+        if not personal and says_who(given):
+            raise Unfit("external-id-personal", "The value holds an e-mail address, a phone number or a tax id.")
         return given
 
     return parse
-
-
-def _says_who(value: str) -> bool:
-    if _EMAIL.fullmatch(value):
-        return True
-    if 11 <= len(value) <= 18 and value[-1].isdigit() and is_brazilian(value):
-        return True
-    return _PHONE.fullmatch(value) is not None
 
 
 def _tag(value: Any) -> str:

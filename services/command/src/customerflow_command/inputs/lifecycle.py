@@ -4,9 +4,10 @@ from datetime import timedelta
 from typing import Any
 
 from customerflow_command.customer.commands import PlaceLegalHold, RequestErasure, SuspendCustomer
+from customerflow_command.inputs.clear import token
 from customerflow_command.inputs.context import Context
 from customerflow_command.inputs.fields import Fields, Unfit
-from customerflow_command.inputs.text import text, token
+from customerflow_command.inputs.text import text
 from customerflow_command.inputs.times import after
 
 MAX_REASON = 500

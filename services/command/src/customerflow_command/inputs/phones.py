@@ -12,10 +12,11 @@ from customerflow_shared.values import Phone
 from msgspec import UNSET, UnsetType
 
 from customerflow_command.customer.commands import VerifyPhone
+from customerflow_command.inputs.clear import slug
 from customerflow_command.inputs.context import Context
 from customerflow_command.inputs.countries import country
 from customerflow_command.inputs.fields import REQUIRED, Fields, Parser, Unfit
-from customerflow_command.inputs.text import ascii_compatible, slug, trimmed
+from customerflow_command.inputs.text import ascii_compatible, trimmed
 from customerflow_command.inputs.times import past
 
 MAX_PHONE = 40

@@ -9,9 +9,10 @@ from customerflow_shared.values import CustomerType, Issue, PersonalProfile, Pro
 from langcodes.data_dicts import ALL_SCRIPTS, LANGUAGE_REPLACEMENTS, TERRITORY_REPLACEMENTS, VALIDITY
 from msgspec import UnsetType
 
+from customerflow_command.inputs.clear import slug
 from customerflow_command.inputs.context import Context
 from customerflow_command.inputs.fields import Fields, Unfit
-from customerflow_command.inputs.text import one_of, slug, string, text
+from customerflow_command.inputs.text import one_of, string, text
 from customerflow_command.inputs.times import birth_date
 
 MAX_NAME = 200

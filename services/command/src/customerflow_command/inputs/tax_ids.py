@@ -132,6 +132,10 @@ def _cl_rut(value: str) -> str:
     return number[1:] if len(number) == 9 and number[0] == "0" else number
 
 
+def _co_nit(value: str) -> str:
+    return nit.validate(value).lstrip("0")
+
+
 def _by(validate: Callable[[str], str]) -> Callable[[str], str]:
     """A check of python-stdnum. It takes far more for a digit or a separator than anybody writes, and gives some of it
     back: only ASCII (and the Ñ of Mexico and Spain) with the usual punctuation reaches it.
@@ -163,7 +167,7 @@ CHECKS: Mapping[str, Callable[[str], str]] = {
     "ca_bn": _by(bn.validate),
     "ch_vat": _by(_ch_vat),
     "cl_rut": _by(_cl_rut),
-    "co_nit": _by(nit.validate),
+    "co_nit": _by(_co_nit),
     "do_rnc": _by(rnc.validate),
     "ec_ruc": _by(ec_ruc.validate),
     "es_nif": _by(es_nif.validate),

@@ -11,8 +11,6 @@ from customerflow_command.inputs.fields import Parser, Unfit
 _FORBIDDEN = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\u2028-\u202e\u2066-\u2069]")
 # letters and symbols that show nothing: Hangul fillers, the Braille blank
 _BLANK = frozenset("\u115f\u1160\u2800\u3164\uffa0")
-_SLUG = re.compile(r"[a-z0-9][a-z0-9_.:-]{0,49}")
-_TOKEN = re.compile(r"\w[\w .:/#+-]{0,99}")
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 Choice = TypeVar("Choice", bound=str)
@@ -47,22 +45,6 @@ def text(limit: int) -> Parser[str]:
         return trimmed(unicodedata.normalize("NFC", string(value)), limit)
 
     return parse
-
-
-def slug(value: Any, code: str = "format") -> str:
-    """A name for programs: what tags, purposes and channels are made of."""
-    given = string(value).strip()
-    if not _SLUG.fullmatch(given):
-        raise Unfit(code, "The value must be 1 to 50 of a-z, 0-9, _ . : - and begin with a letter or digit.")
-    return given
-
-
-def token(value: Any) -> str:
-    """A reference that is kept in clear; no `@` in it, so that it is no e-mail address."""
-    given = trimmed(unicodedata.normalize("NFC", string(value)), 100)
-    if not _TOKEN.fullmatch(given):
-        raise Unfit("format", "The value must be letters, digits, spaces and _ . : / # + - only.")
-    return given
 
 
 def one_of(*allowed: Choice) -> Parser[Choice]:

@@ -1,0 +1,50 @@
+"""Words that are kept in clear, and outlive an erasure: what says who somebody is does not belong there.
+
+An e-mail address, a phone number, a CPF or CNPJ is refused wherever it stands in the text. A name cannot be told from
+another word.
+"""
+
+import re
+import unicodedata
+from typing import Any
+
+from customerflow_command.inputs.fields import Unfit
+from customerflow_command.inputs.tax_ids import is_brazilian
+from customerflow_command.inputs.text import string, trimmed
+
+_SLUG = re.compile(r"[a-z0-9][a-z0-9_.:-]{0,49}")
+_TOKEN = re.compile(r"\w[\w .:/#+-]{0,99}")
+_EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
+# as it is written for others: with + or an area code in brackets; bare digits may be anything
+_PHONE = re.compile(r"\+[0-9][0-9 .()\-]{6,}|\([0-9]{2,4}\) ?[0-9][0-9 .\-]{5,}")
+_CPF = re.compile(r"(?<!\w)[0-9]{3}[ .]?[0-9]{3}[ .]?[0-9]{3}[ \-]?[0-9]{2}(?!\w)")
+_CNPJ = re.compile(r"(?<!\w)[0-9A-Z]{2}[ .]?[0-9A-Z]{3}[ .]?[0-9A-Z]{3}[ /]?[0-9A-Z]{4}[ \-]?[0-9]{2}(?!\w)")
+
+
+def says_who(text: str) -> bool:
+    plain = unicodedata.normalize("NFKC", text).upper()
+    if _EMAIL.search(plain) or _PHONE.search(plain):
+        return True
+    return any(is_brazilian(found[0]) for form in (_CPF, _CNPJ) for found in form.finditer(plain))
+
+
+def slug(value: Any, code: str = "format") -> str:
+    """A name for programs: what tags, purposes and channels are made of."""
+    given = string(value).strip()
+    if not _SLUG.fullmatch(given):
+        raise Unfit(code, "The value must be 1 to 50 of a-z, 0-9, _ . : - and begin with a letter or digit.")
+    return _of_nobody(given, code)
+
+
+def token(value: Any) -> str:
+    """A reference to something elsewhere."""
+    given = trimmed(unicodedata.normalize("NFC", string(value)), 100)
+    if not _TOKEN.fullmatch(given):
+        raise Unfit("format", "The value must be letters, digits, spaces and _ . : / # + - only.")
+    return _of_nobody(given, "format")
+
+
+def _of_nobody(text: str, code: str) -> str:
+    if says_who(text):
+        raise Unfit(code, "The value is kept in clear, and holds an e-mail address, a phone number or a tax id.")
+    return text
