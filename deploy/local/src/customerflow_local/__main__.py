@@ -8,7 +8,7 @@ import rich_click as click
 from rich.console import Console
 from rich.table import Table
 
-from customerflow_local.demo import drive
+from customerflow_local.demo import Interfaces, drive
 from customerflow_local.errors import LocalStackError
 from customerflow_local.instance import PREFERRED_PORTS, RUN
 from customerflow_local.stack import Stack, left_over
@@ -161,7 +161,8 @@ def demo(customers: int) -> None:
     stack = _stack("demo")
     _up(stack)
     try:
-        asyncio.run(drive(stack.url("command"), stack.url("query"), customers, _console))
+        interfaces = Interfaces(stack.url("command"), stack.url("query"), stack.env["CF_DELIVERY_TOKEN"])
+        asyncio.run(drive(interfaces, customers, _console))
     except LocalStackError as error:
         raise _Failure(error) from error
     _print_status("demo")

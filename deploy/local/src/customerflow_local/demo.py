@@ -5,8 +5,11 @@ is what a user waits to see a change; it is measured here, not estimated.
 """
 
 import asyncio
+import json
 import secrets
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import islice
 from statistics import median, quantiles
@@ -14,16 +17,27 @@ from typing import Any
 
 import httpx
 from rich.console import Console
-from rich.json import JSON
+from rich.highlighter import JSONHighlighter
 from rich.panel import Panel
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
 
 from customerflow_local.errors import LocalStackError
 from customerflow_local.names import Invented, invent
 
 _AT_ONCE = 4
 _VISIBLE_WITHIN = 20.0
+_WITHDRAWN = {"state": "withdrawn", "capturedAt": "2026-11-20T12:00:00Z", "source": "unsubscribe link"}
+
+
+@dataclass(frozen=True)
+class Interfaces:
+    """Where the system is, and what its notification system may fetch codes with."""
+
+    command: str
+    query: str
+    delivery_token: str
 
 
 @dataclass
@@ -35,20 +49,33 @@ class Figures:
     elapsed: float = 0.0
 
 
+@dataclass
+class Known:
+    """A customer as its client knows it."""
+
+    id: str
+    version: int
+
+    @property
+    def path(self) -> str:
+        return f"/v1/customers/{self.id}"
+
+
 class Client:
     """The two HTTP interfaces, as any client sees them."""
 
-    def __init__(self, command: httpx.AsyncClient, query: httpx.AsyncClient) -> None:
+    def __init__(self, command: httpx.AsyncClient, query: httpx.AsyncClient, delivery_token: str) -> None:
         self._command = command
         self._query = query
+        self._delivery_token = delivery_token
         self.figures = Figures()
 
     async def send(
-        self, method: str, path: str, expected: int, *, body: object = None, if_match: int | None = None
+        self, method: str, path: str, expected: int, body: object = None, *, version: int = 0, key: str = ""
     ) -> httpx.Response:
-        headers = {"Idempotency-Key": secrets.token_hex(16)}
-        if if_match is not None:
-            headers["If-Match"] = f'"{if_match}"'
+        headers = {"Idempotency-Key": key or secrets.token_hex(16)}
+        if version:
+            headers["If-Match"] = f'"{version}"'
         if method == "PATCH":
             headers["Content-Type"] = "application/merge-patch+json"
         sent = time.perf_counter()
@@ -60,91 +87,151 @@ class Client:
             )
         return response
 
-    async def read(self, customer: str, version: int) -> dict[str, Any]:
+    async def register(self, customer: Invented) -> Known:
+        answer = (await self.send("POST", "/v1/customers", 201, customer.body)).json()
+        known = Known(answer["id"], answer["version"])
+        await self.read(known)
+        return known
+
+    async def change(self, known: Known, method: str, to: str, expected: int = 200, body: object = None) -> Any:
+        """A command on the customer, and a look at what became of it; returns the command's answer."""
+        answer = await self.send(method, known.path + to, expected, body, version=known.version)
+        known.version = int(answer.headers["ETag"].strip('"'))
+        await self.read(known)
+        return answer.json() if answer.content else None
+
+    async def read(self, known: Known) -> dict[str, Any]:
         """The customer as it is at this version or later: read your own write."""
         answered = time.perf_counter()
         while True:
             response = await self._query.get(
-                f"/v1/customers/{customer}", params={"minVersion": version}, headers={"Prefer": "wait=5"}
+                known.path, params={"minVersion": known.version}, headers={"Prefer": "wait=5"}
             )
             waited = time.perf_counter() - answered
-            if response.status_code == 200:
+            if response.status_code in (200, 410):
                 self.figures.visible.append(waited)
                 document: dict[str, Any] = response.json()
                 return document
             if response.status_code != 503 or waited > _VISIBLE_WITHIN:
                 raise LocalStackError(
-                    f"Customer {customer} at version {version} was not to be read after {waited:.1f} s: "
-                    f"{response.status_code} {response.text}"
+                    f"{known} was not to be read after {waited:.1f} s: {response.status_code} {response.text}"
                 )
             await asyncio.sleep(0.1)
 
-
-async def live(client: Client, number: int, customer: Invented) -> str:
-    """One customer's story; every fourth ends as registered, the others go on. Returns the id."""
-    body = {"type": customer.type, "name": customer.name, "email": customer.email}
-    registered = (await client.send("POST", "/v1/customers", 201, body=body)).json()
-    path, version = f"/v1/customers/{registered['id']}", int(registered["version"])
-    await client.read(registered["id"], version)
-
-    async def change(method: str, to: str, expected: int, body: object = None) -> None:
-        nonlocal version
-        await client.send(method, path + to, expected, body=body, if_match=version)
-        version += 1
-        await client.read(registered["id"], version)
-
-    if number % 4 == 1:
-        await change("PATCH", "", 200, body={"name": f"{customer.name} Jr."})
-    elif number % 4 == 2:
-        await change("PATCH", "", 200, body={"email": f"new.{customer.email}"})
-    elif number % 4 == 3:
-        await change("DELETE", "", 204)
-        if number % 8 == 3:
-            await change("POST", "/restore", 200)
-    return str(registered["id"])
+    async def code_to_deliver(self, known: Known, verification_id: str) -> str:
+        """What the notification system would send to the customer's address."""
+        path = f"/internal/customers/{known.id}/email/verifications/{verification_id}"
+        headers = {"Authorization": f"Bearer {self._delivery_token}"}
+        return str((await self._command.get(path, headers=headers)).raise_for_status().json()["code"])
 
 
-async def show_refusals(client: Client, customer: Invented, known: str) -> None:
-    """What the system must not accept: an address that is taken, and a change of what was not read."""
-    body = {"type": "person", "name": "Somebody Else", "email": customer.email}
-    await client.send("POST", "/v1/customers", 409, body=body)
-    await client.send("PATCH", f"/v1/customers/{known}", 412, body={"name": "Too Late"}, if_match=99)
+async def live(client: Client, number: int, customer: Invented) -> Known:
+    """One customer's story; every eighth ends as registered."""
+    known = await client.register(customer)
+    match number % 8:
+        case 1:
+            await client.change(known, "PATCH", "", body={"lifecycleStage": "customer", "attributes": {"since": 2026}})
+        case 2:
+            move = {"line1": "Rua Nova", "number": "7"}
+            (address,) = (await client.read(known))["addresses"]
+            await client.change(known, "PATCH", f"/addresses/{address['id']}", body=move)
+            await client.change(known, "PUT", "/default-addresses/billing", body={"addressId": address["id"]})
+        case 3:
+            await client.change(known, "PUT", "/consents/newsletter/email", body=_WITHDRAWN)
+        case 4:
+            await client.change(known, "PUT", "/tags/vip", 204)
+        case 5:
+            await client.change(known, "POST", "/suspend", body={"reason": "an invoice is open"})
+            await client.change(known, "POST", "/reactivate", body={"reason": "it is paid"})
+        case 6:
+            await client.change(known, "DELETE", "", 204)
+            await client.change(known, "POST", "/restore")
+        case 7:
+            asked = await client.change(known, "POST", "/email/verification-code", 202)
+            code = await client.code_to_deliver(known, asked["verificationId"])
+            await client.change(known, "POST", "/email/confirmation", body={"code": code})
+    return known
 
 
-async def drive(command_url: str, query_url: str, customers: int, console: Console) -> None:
+async def scenes(client: Client, newcomer: Invented, taken: Invented) -> AsyncIterator[tuple[str, str]]:
+    """What the system does for a client, and what it does not: what is asked, and what is answered."""
+    key, body = secrets.token_hex(16), newcomer.body
+    first = await client.send("POST", "/v1/customers", 201, body, key=key)
+    again = await client.send("POST", "/v1/customers", 201, body, key=key)
+    same = "the same customer" if first.content == again.content else "ANOTHER CUSTOMER"
+    yield "the same registration again, under its Idempotency-Key", f"201, {same}, no second effect"
+
+    known = Known(first.json()["id"], 1)
+    upsert = f"/v1/external/erp/{newcomer.erp}"
+    synchronised = [await client.send("PATCH", upsert, 200, {"lifecycleStage": "customer"}) for _ in range(2)]
+    known.version = int(synchronised[-1].headers["ETag"].strip('"'))
+    yield "an ERP synchronises it by its own number, twice", f"200, version {known.version} both times"
+
+    refused = await client.send("POST", "/v1/customers", 409, {**body, "email": taken.email})
+    yield "a customer with what others have already", f"409\n{_faults(refused)}"
+    unfit = {"type": "person", "name": " ", "email": "ana@", "taxIds": [{"type": "br_cpf", "value": "123.456.789-00"}]}
+    yield "a registration full of faults", f"422\n{_faults(await client.send('POST', '/v1/customers', 422, unfit))}"
+    refused = await client.send("PATCH", known.path, 412, {"name": "Too Late"}, version=1)
+    yield "a change of what was not read", f"412, the current version is {refused.json()['currentVersion']}"
+
+    asked = await client.change(known, "POST", "/erasure", 202, {"graceDays": 7, "requestRef": "DSR-2026/17"})
+    yield "an erasure after 7 days of grace", f"202, due {asked['dueAt'][:10]}"
+    await client.change(known, "POST", "/erasure", 200, {"graceDays": 0})
+    gone = await client.read(known)
+    yield "the same at once, then a look", f"410 {gone['code']}: its history can be read no more"
+    await client.send("POST", "/v1/customers", 201, body)
+    yield "the same e-mail, tax id and number for somebody new", "201: the erased customer holds nothing"
+
+
+def _faults(refused: httpx.Response) -> str:
+    return "\n".join(f"{fault['pointer']} {fault['code']}" for fault in refused.json()["errors"])
+
+
+async def drive(interfaces: Interfaces, customers: int, console: Console) -> None:
     """Run the demonstration and print what it shows; raise at the first answer that is not as it should be."""
-    invented = list(islice(invent(secrets.token_hex(3)), customers))
-    progress = Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        console=console,
-        transient=True,
-    )
-    async with (
-        httpx.AsyncClient(base_url=command_url, timeout=30) as command,
-        httpx.AsyncClient(base_url=query_url, timeout=30) as query,
-    ):
-        client = Client(command, query)
-        turn = asyncio.Semaphore(_AT_ONCE)
-        with progress:
-            task = progress.add_task("customers live their lives", total=customers)
-
-            async def one(number: int, customer: Invented) -> str:
-                async with turn:
-                    known = await live(client, number, customer)
-                progress.advance(task)
-                return known
-
-            started = time.perf_counter()
-            ids = await asyncio.gather(*(one(number, customer) for number, customer in enumerate(invented)))
-            client.figures.elapsed = time.perf_counter() - started
+    *invented, newcomer = islice(invent(secrets.token_hex(3)), customers + 1)
+    async with _client(interfaces) as client:
+        known = await _lives(client, invented, console)
         _print_figures(client.figures, customers, console)
-        await show_refusals(client, invented[0], ids[0])
-        console.print("Refused as they should be: a taken e-mail address (409), a change of a stale version (412).")
-        document = await client.read(ids[1 % customers], 1)
-        console.print(Panel(JSON.from_data(document), title="One customer, as the query service answers"))
+        table = Table("asked", "answered")
+        async for asked, answered in scenes(client, newcomer, invented[0]):
+            table.add_row(asked, answered)
+        console.print(table)
+        document = _worded(await client.read(known[-1]))
+        console.print(Panel(document, title="One customer, as the query service answers", title_align="left"))
+
+
+def _worded(document: dict[str, Any]) -> Text:
+    """A line for each field."""
+    fields = (f"  {json.dumps(name)}: {json.dumps(value, ensure_ascii=False)}" for name, value in document.items())
+    return JSONHighlighter()("{\n" + ",\n".join(fields) + "\n}")
+
+
+@asynccontextmanager
+async def _client(interfaces: Interfaces) -> AsyncIterator[Client]:
+    async with (
+        httpx.AsyncClient(base_url=interfaces.command, timeout=30) as command,
+        httpx.AsyncClient(base_url=interfaces.query, timeout=30) as query,
+    ):
+        yield Client(command, query, interfaces.delivery_token)
+
+
+async def _lives(client: Client, invented: list[Invented], console: Console) -> list[Known]:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    turn = asyncio.Semaphore(_AT_ONCE)
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task("customers live their lives", total=len(invented))
+
+        async def one(number: int, customer: Invented) -> Known:
+            async with turn:
+                known = await live(client, number, customer)
+            progress.advance(task)
+            return known
+
+        started = time.perf_counter()
+        known = await asyncio.gather(*(one(number, customer) for number, customer in enumerate(invented)))
+        client.figures.elapsed = time.perf_counter() - started
+    return known
 
 
 def _print_figures(figures: Figures, customers: int, console: Console) -> None:
