@@ -188,9 +188,11 @@ GOLDEN: list[tuple[CustomerEvent, str]] = [
         '{"type":"CustomerPhoneVerified","method":"sms","verifiedAt":"2026-11-22T15:04:05.123000Z"}',
     ),
     (
-        CustomerEmailVerificationRequested(verification_id=ONE, expires_at=LATER, code_hash="5e88"),
+        CustomerEmailVerificationRequested(
+            verification_id=ONE, number=2, expires_at=LATER, retry_at=LATER, code_hash="5e88"
+        ),
         '{"type":"CustomerEmailVerificationRequested","verificationId":"00000000-0000-0000-0000-000000000001",'
-        '"expiresAt":"2027-11-22T00:00:00Z","codeHash":"5e88"}',
+        '"number":2,"expiresAt":"2027-11-22T00:00:00Z","retryAt":"2027-11-22T00:00:00Z","codeHash":"5e88"}',
     ),
     (
         CustomerEmailVerificationFailed(verification_id=ONE),

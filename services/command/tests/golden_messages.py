@@ -79,7 +79,9 @@ ERASURE_REQUESTED = CustomerErasureRequested(request_ref="LGPD-7", due_at=MOMENT
 ERASED = CustomerErased(
     erased_at=MOMENT, reason_code="requested", request_ref="LGPD-7", keys_destroyed=1, external_ids=(IN_ERP, IN_CRM)
 )
-CODE_REQUESTED = CustomerEmailVerificationRequested(verification_id=TWO, expires_at=MOMENT, code_hash="Secret")
+CODE_REQUESTED = CustomerEmailVerificationRequested(
+    verification_id=TWO, number=1, expires_at=MOMENT, retry_at=MOMENT, code_hash="Secret"
+)
 NOTHING = CustomerEmailVerificationFailed(verification_id=TWO)
 
 # every event, the message that tells it, and what that says besides the customer's id and version

@@ -1,5 +1,6 @@
 """The edges of the command API, without a database behind it."""
 
+import base64
 import gzip
 import json
 from collections.abc import Iterator
@@ -14,12 +15,12 @@ from customerflow_command.commit import StoreBusy
 from customerflow_command.customer import errors
 from customerflow_command.customer.claims import Claim
 from customerflow_command.customer.commands import Command, RequestEmailVerification
-from customerflow_command.customer.state import Customer, code_hash
+from customerflow_command.customer.state import Customer
 from customerflow_command.database import DatabaseRefused, DatabaseUnavailable
 from customerflow_command.fingerprints import ForeignSecret
 from customerflow_command.idempotency import KeyInFlight, KeyReused
 from customerflow_command.mediator import DeadlineExceeded, Outcome, Request
-from customerflow_command.personal import UnreadableEvent
+from customerflow_command.personal import Pepper, UnreadableEvent
 from customerflow_command.unit_of_work import PreconditionRequired, ValueTaken, VersionMismatch
 from customerflow_command.verification import Codes
 from customerflow_shared import service
@@ -63,7 +64,7 @@ class WriteSide:
 
 class SixDigits(Codes):
     def __init__(self) -> None:
-        pass
+        super().__init__(Pepper(base64.b64encode(bytes(32)).decode()))
 
     def code(self, verification_id: UUID) -> str:
         return "428571"
@@ -329,7 +330,7 @@ def test_a_code_is_made_from_the_verification_and_told_to_nobody(
     assert answer.json() == {"id": ID, "version": 1, "verificationId": str(OTHER_ID), "expiresAt": TOLD}
     (command,) = write_side.commands
     assert isinstance(command, RequestEmailVerification)
-    assert command.code_hash == code_hash(command.verification_id, "428571")
+    assert command.code_hash == SixDigits().hash(command.verification_id, "428571")
     assert (command.expires_at - NOW).total_seconds() == 900
     assert "428571" not in answer.text + repr(dict(answer.headers)) + repr(command) + repr(logged)
 

@@ -152,7 +152,14 @@ def _changes(view: CustomerView) -> list[Events]:
     if view.email:
         changes += [
             some.builds(CustomerEmailVerified, method=words, verified_at=moments),
-            some.builds(CustomerEmailVerificationRequested, verification_id=ids, expires_at=moments, code_hash=texts),
+            some.builds(
+                CustomerEmailVerificationRequested,
+                verification_id=ids,
+                number=some.just(1),
+                expires_at=moments,
+                retry_at=moments,
+                code_hash=texts,
+            ),
             some.builds(CustomerEmailVerificationFailed, verification_id=ids),
         ]
     if view.phone:

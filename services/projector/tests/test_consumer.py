@@ -136,11 +136,11 @@ async def test_an_interrupted_batch_leaves_its_spans(
 async def test_live_events_go_into_the_generation_being_built_as_well(
     queues: Broker, cf_amqp_url: str, model: ReadModel
 ) -> None:
-    await model.begin("1-00000002")
+    await model.begin(f"{views.SCHEMA}-00000002")
     await queues.publish(HISTORY)
     async with consuming(cf_amqp_url, model):
         await until(holds(model, HISTORY))
-    assert await model.load("1-00000002", list(folded(HISTORY))) == list(folded(HISTORY).values())
+    assert await model.load(f"{views.SCHEMA}-00000002", list(folded(HISTORY))) == list(folded(HISTORY).values())
 
 
 async def test_without_a_live_generation_events_wait(
@@ -151,6 +151,20 @@ async def test_without_a_live_generation_events_wait(
     async with consuming(cf_amqp_url, model):
         await asyncio.sleep(0.5)
         assert await redis.dbsize() == 0
+        await redis.set(views.LIVE, GENERATION)
+        await until(holds(model, HISTORY))
+
+
+async def test_a_generation_of_another_schema_is_not_written_to(
+    queues: Broker, cf_amqp_url: str, model: ReadModel, redis: Redis
+) -> None:
+    """What this release does not know of a document it would drop."""
+    await redis.set(views.LIVE, f"{int(views.SCHEMA) + 1}-00000001")
+    await model.begin(f"{int(views.SCHEMA) - 1}-00000002")
+    await queues.publish(HISTORY)
+    async with consuming(cf_amqp_url, model):
+        await asyncio.sleep(0.5)
+        assert await redis.dbsize() == 2
         await redis.set(views.LIVE, GENERATION)
         await until(holds(model, HISTORY))
 

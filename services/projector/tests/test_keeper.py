@@ -73,6 +73,16 @@ async def test_a_generation_of_another_schema_is_replaced(model: ReadModel, redi
         assert await holds(model, HISTORY)()
 
 
+async def test_a_generation_of_a_newer_release_is_left_alone(model: ReadModel, redis: Redis) -> None:
+    newer = f"{int(views.SCHEMA) + 1}-00000001"
+    await redis.set(views.LIVE, newer)
+    async with kept(model, EventStore(HISTORY)) as it:
+        await asyncio.sleep(0.3)
+        with pytest.raises(ReadModelNotReady, match="no generation of this schema"):
+            await it.check()
+        assert await model.generations() == (newer, None)
+
+
 async def test_a_redis_that_is_emptied_is_filled_again(model: ReadModel, redis: Redis) -> None:
     async with kept(model, EventStore(HISTORY)) as it:
         await until(ready(it))

@@ -153,7 +153,9 @@ def test_verifications_say_when() -> None:
 @pytest.mark.parametrize(
     "event",
     [
-        CustomerEmailVerificationRequested(verification_id=ONE, expires_at=MOMENT, code_hash="5e88"),
+        CustomerEmailVerificationRequested(
+            verification_id=ONE, number=1, expires_at=MOMENT, retry_at=MOMENT, code_hash="5e88"
+        ),
         CustomerEmailVerificationFailed(verification_id=ONE),
     ],
 )

@@ -106,10 +106,15 @@ class CustomerPhoneVerified(Event, frozen=True, kw_only=True):
 
 
 class CustomerEmailVerificationRequested(Event, frozen=True, kw_only=True):
-    """A code for the present address is to be delivered; only its hash is kept. It takes the place of one before."""
+    """A code for the present address is to be delivered; only its hash is kept. It takes the place of one before.
+
+    It is the `number`-th in a row for this address; before `retry_at` no other is issued.
+    """
 
     verification_id: UUID
+    number: int
     expires_at: datetime
+    retry_at: datetime
     code_hash: Personal[str]
 
 
@@ -201,7 +206,9 @@ class CustomerExternalIdUnlinked(Event, frozen=True, kw_only=True):
 
 
 class CustomerAttributesChanged(Event, frozen=True, kw_only=True):
-    """`changed` are the keys, which are of the caller's making, so they may be personal too; a key that is not in `attributes` is gone, one not in `previous_attributes` is new."""
+    """`changed` are the keys, which are of the caller's making and may be personal too. A key that is not in
+    `attributes` is gone, one not in `previous_attributes` is new.
+    """
 
     changed: Personal[tuple[str, ...]]
     attributes: Personal[dict[str, Attribute]]

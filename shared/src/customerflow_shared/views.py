@@ -125,6 +125,15 @@ def schema_of(generation: str) -> str:
     return generation.partition("-")[0]
 
 
+def is_of_this_schema(generation: str | None) -> bool:
+    """What is of another is not written to: a release that does not know a field would drop it."""
+    return generation is not None and schema_of(generation) == SCHEMA
+
+
+def is_of_newer_schema(generation: str | None) -> bool:
+    return generation is not None and int(schema_of(generation)) > int(SCHEMA)
+
+
 def is_generation_key(key: str) -> bool:
     return re.match(r"cf:[0-9]+-[0-9a-f]{8}:", key) is not None
 

@@ -52,6 +52,7 @@ class Cache:
     def __init__(self, capacity: int) -> None:
         self._capacity = capacity
         self._entries: OrderedDict[UUID, tuple[Known, float]] = OrderedDict()
+        self._doubted: set[UUID] = set()
 
     def get(self, customer_id: UUID) -> Known | None:
         if customer_id not in self._entries:
@@ -59,22 +60,32 @@ class Cache:
         self._entries.move_to_end(customer_id)
         return self._entries[customer_id][0]
 
+    def is_doubted(self, customer_id: UUID) -> bool:
+        return customer_id in self._doubted
+
+    def doubt(self, customer_id: UUID) -> None:
+        """The entry is known to be stale, or may be: what came after it must be read before it is used again."""
+        if customer_id in self._entries:
+            self._doubted.add(customer_id)
+
     def put(self, customer_id: UUID, known: Known) -> None:
         held = self.get(customer_id)
         if held is not None and held.version > known.version:
             return
+        self._doubted.discard(customer_id)
         self._entries[customer_id] = (known, time.monotonic())
         self._entries.move_to_end(customer_id)
         while len(self._entries) > self._capacity:
-            self._entries.popitem(last=False)
+            self.forget(next(iter(self._entries)))
 
     def forget(self, customer_id: UUID) -> None:
         self._entries.pop(customer_id, None)
+        self._doubted.discard(customer_id)
 
     def forget_what_is_older_than(self, seconds: float) -> None:
         oldest = time.monotonic() - seconds
         for customer_id in [one for one, (_, since) in self._entries.items() if since < oldest]:
-            del self._entries[customer_id]
+            self.forget(customer_id)
 
 
 class EventRow(NamedTuple):
@@ -149,7 +160,7 @@ class Store:
     async def load(self, customer_id: UUID, *, fresh: bool = False) -> Known:
         """The customer as it is now (`fresh`), or as it was last seen by this process."""
         known = self.cache.get(customer_id)
-        if known is not None and not fresh:
+        if known is not None and not fresh and not self.cache.is_doubted(customer_id):
             return known
         known = known or Known()
         while True:
@@ -163,6 +174,7 @@ class Store:
             if rows:
                 events = [self._reader.read(row).event for row in rows]
                 known = Known(reduce(evolve, events, known.state), rows[-1].version, rows[-1].key)
+            if known.version:
                 self.cache.put(customer_id, known)
             if len(rows) < FEED_PAGE:
                 return known

@@ -102,7 +102,7 @@ class UnitOfWork:
         known = await self._store.load(customer_id)
         try:
             command, events = self._decide(request, known, now)
-        except (CustomerError, VersionMismatch, VersionTaken, Problem):
+        except (CustomerError, PreconditionRequired, VersionMismatch, VersionTaken, Problem):
             events = []
         if not events:
             known = await self._store.load(customer_id, fresh=True)
@@ -154,14 +154,14 @@ class UnitOfWork:
         try:
             await self._commit.write(unit)
         except ClaimTaken as taken:
-            self._store.cache.forget(customer_id)
+            self._store.cache.doubt(customer_id)
             claimed = [holds[claim] for claim in taken.claims]
             if isinstance(command, UpsertCustomer) and external_id_claim(command.external_id) in claimed:
                 raise VersionTaken from None  # somebody else has just registered it
             raise ValueTaken(command, claimed) from None
         except BaseException:
             # whatever happened, what is remembered may be out of date
-            self._store.cache.forget(customer_id)
+            self._store.cache.doubt(customer_id)
             raise
         self._store.cache.put(customer_id, Known(after, outcome.version, None if erases else key))
         return outcome

@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from customerflow_command import database
 from customerflow_command.customer.commands import DoWhatIsDue
+from customerflow_command.customer.errors import CustomerIsErased
 from customerflow_command.database import DatabaseUnavailable, utc_now
 from customerflow_command.fingerprints import ForeignSecret
 from customerflow_command.idempotency import purge
@@ -78,10 +79,10 @@ class Upkeep:
             actor=SYSTEM,
         )
         try:
-            outcome = await self._send(request)
+            await self._send(request)
+        except CustomerIsErased:
+            pass  # another replica was faster
         except (DatabaseUnavailable, ForeignSecret):
             raise
         except Exception as error:  # whatever it is, it concerns this customer only
             log.error("what is due cannot be done", customer_id=str(customer_id), reason=telemetry.describe(error))
-        else:
-            log.info("what was due is done", customer_id=str(customer_id), version=outcome.version)

@@ -15,6 +15,10 @@ class Codes:
     def __init__(self, pepper: Pepper) -> None:
         self._pepper = pepper
 
+    def hash(self, verification_id: UUID, code: str) -> str:
+        """What is kept of a code: without the pepper it does not help to try all of them."""
+        return self._pepper.digest("email code", verification_id.bytes + code.encode()).hex()
+
     def code(self, verification_id: UUID) -> str:
         digest = self._pepper.digest("email verification", verification_id.bytes)
         return f"{int.from_bytes(digest) % 10**DIGITS:0{DIGITS}}"

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import pytest
@@ -21,6 +21,15 @@ from .sentences import NOW, number, state
 UNIQUE = Uniqueness()
 
 
+class Code(NamedTuple):
+    """The one that was issued last for the present address."""
+
+    expires_at: datetime
+    retry_at: datetime
+    number: int
+    failures: int = 0
+
+
 @dataclass
 class Account:
     """What the model knows of one customer."""
@@ -28,7 +37,7 @@ class Account:
     name: str
     email: str | None
     verified: bool = False
-    code: tuple[datetime, int] | None = None
+    code: Code | None = None
     tags: set[str] = field(default_factory=set)
     external: set[str] = field(default_factory=set)
     tax_ids: dict[UUID, tuple[str, str]] = field(default_factory=dict)

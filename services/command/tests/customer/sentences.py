@@ -5,9 +5,9 @@ from datetime import UTC, datetime, timedelta
 from functools import reduce
 from uuid import UUID
 
-from customerflow_command.customer.commands import Command
+from customerflow_command.customer.commands import Command, ConfirmEmail
 from customerflow_command.customer.decide import decide
-from customerflow_command.customer.state import Customer, code_hash, evolve
+from customerflow_command.customer.state import Customer, evolve
 from customerflow_shared.events import (
     CustomerArchived,
     CustomerEmailVerificationFailed,
@@ -109,9 +109,21 @@ def personal(value: str = "ana@crm.example") -> ExternalId:
     return ExternalId(source="crm", value=value, personal=True)
 
 
+def code_hash(n: int, code: str) -> str:
+    return f"hash of {code} for {n}"
+
+
+def confirmed(n: int = 1, code: str = CODE) -> ConfirmEmail:
+    return ConfirmEmail(code_hash=code_hash(n, code))
+
+
 def code_sent(n: int = 1, *, expires_at: datetime = NOW + DAY, code: str = CODE) -> CustomerEmailVerificationRequested:
     return CustomerEmailVerificationRequested(
-        verification_id=number(n), expires_at=expires_at, code_hash=code_hash(number(n), code)
+        verification_id=number(n),
+        number=1,
+        expires_at=expires_at,
+        retry_at=NOW,
+        code_hash=code_hash(n, code),
     )
 
 

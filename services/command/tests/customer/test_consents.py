@@ -95,6 +95,8 @@ def test_another_record_of_the_same_moment_is_taken() -> None:
         "advertising",
         "profiling",
         "marketing-partners",
+        "direct-marketing",
+        "email_marketing",
         "newsletter_b",
         "profiling.x",
         "advertising:y-z",
@@ -109,7 +111,6 @@ def test_a_suspended_customer_grants_no_consent_to_marketing(purpose: str) -> No
     "allowed",
     [
         consent(purpose="orders"),
-        consent(purpose="orders-marketing"),
         consent(purpose="marketingx"),
         consent("withdrawn"),
         consent("pending"),

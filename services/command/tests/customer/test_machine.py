@@ -30,13 +30,12 @@ from customerflow_command.customer.commands import (
     UpsertCustomer,
 )
 from customerflow_command.customer.decide import decide
-from customerflow_command.customer.state import code_hash
 from customerflow_shared.values import Consent, ConsentState, DefaultRole, PersonalProfile, Profile
 from hypothesis import settings
 from hypothesis import strategies as some
 from hypothesis.stateful import Bundle, MultipleResults, initialize, multiple, precondition, rule
 
-from .model import Account, BesideTheModel, set_archived, set_suspension
+from .model import Account, BesideTheModel, Code, set_archived, set_suspension
 from .sentences import CODE, DAY, address, erp, number, tax_id
 
 WHO: Bundle[int] = Bundle("customers")
@@ -196,26 +195,30 @@ class Customers(BesideTheModel):
         new = self.new_id()
         expires_at = self.now + lasts
         account = self.model[who]
-        command = RequestEmailVerification(verification_id=new, code_hash=code_hash(new, CODE), expires_at=expires_at)
+        code, number = account.code, account.code.number + 1 if account.code else 1
+        retry_at = self.now + min(timedelta(minutes=2 ** (number - 1)), DAY)
+        too_soon = code is not None and self.now < code.retry_at
+        command = RequestEmailVerification(verification_id=new, code_hash=CODE, expires_at=expires_at)
         self.send(
             who,
             command,
-            None if account.verified else lambda account: setattr(account, "code", (expires_at, 0)),
-            refusal=None if account.email else "ContactChanged",
+            None if account.verified else lambda account: setattr(account, "code", Code(expires_at, retry_at, number)),
+            refusal="CodeIssuedRecently" if too_soon else None if account.email else "ContactChanged",
         )
 
     @rule(who=WHO, right=some.booleans())
     def confirm(self, who: int, right: bool) -> None:
         account = self.model[who]
         code = account.code
-        live = code is not None and self.now < code[0] and code[1] < 5
+        live = code is not None and self.now < code.expires_at and code.failures < 5
 
         def tried(account: Account) -> None:
             assert code is not None
-            account.code, account.verified = (None, True) if right else ((code[0], code[1] + 1), False)
+            failed = code._replace(failures=code.failures + 1)
+            account.code, account.verified = (None, True) if right else (failed, False)
 
         refusal = None if live else "NoPendingVerification"
-        self.send(who, ConfirmEmail(code=CODE if right else "000000"), tried, refusal=refusal)
+        self.send(who, ConfirmEmail(code_hash=CODE if right else "000000"), tried, refusal=refusal)
 
     @rule(who=WHO, lasts=some.none() | DAYS)
     def suspend(self, who: int, lasts: timedelta | None) -> None:

@@ -74,7 +74,7 @@ CHANGES = [
     VerifyEmail(email="ana@example.com", method="link", verified_at=NOW),
     VerifyPhone(phone=Phone(number="+5511999998888"), method="sms", verified_at=NOW),
     RequestEmailVerification(verification_id=number(1), code_hash="hash", expires_at=NOW + DAY),
-    ConfirmEmail(code="482913"),
+    ConfirmEmail(code_hash="hash"),
     AddTaxId(tax_id=tax_id(1)),
     RemoveTaxId(tax_id_id=number(1)),
     AddAddress(address=address(1)),

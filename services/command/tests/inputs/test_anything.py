@@ -50,7 +50,7 @@ def all_readers(body: dict[str, Any], context: inputs.Context) -> list[Callable[
         lambda: inputs.external_id_of(body, context),
         lambda: inputs.verify_email(body, context),
         lambda: inputs.verify_phone(body, context),
-        lambda: inputs.confirm_email(body),
+        lambda: inputs.code(body),
         lambda: inputs.add_tax_id(body, context),
         lambda: inputs.add_address(body, context),
         lambda: inputs.change_address(body, context, HOME),

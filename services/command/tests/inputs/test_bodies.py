@@ -26,7 +26,7 @@ READERS: Mapping[type[Struct], Read] = {
     bodies.UpsertInBody: lambda body, context: inputs.upsert(inputs.external_id_in(body, context)[1], context, ERP),
     bodies.EmailVerificationBody: inputs.verify_email,
     bodies.PhoneVerificationBody: inputs.verify_phone,
-    bodies.ConfirmationBody: lambda body, _: inputs.confirm_email(body),
+    bodies.ConfirmationBody: lambda body, _: inputs.code(body),
     bodies.TaxIdBody: inputs.add_tax_id,
     bodies.AddressBody: inputs.add_address,
     bodies.AddressChangeBody: lambda body, context: inputs.change_address(body, context, HOME),

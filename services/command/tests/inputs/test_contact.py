@@ -184,6 +184,6 @@ def test_a_verification_needs_value_method_and_a_moment_that_has_come(
 
 
 def test_a_confirmation_holds_a_code(refused: Refused) -> None:
-    assert inputs.confirm_email({"code": " 123456 "}).code == "123456"
-    assert refused(inputs.confirm_email, {}) == {"#/code": "required"}
-    assert refused(inputs.confirm_email, {"code": 123456}) == {"#/code": "type"}
+    assert inputs.code({"code": " 123456 "}) == "123456"
+    assert refused(inputs.code, {}) == {"#/code": "required"}
+    assert refused(inputs.code, {"code": 123456}) == {"#/code": "type"}

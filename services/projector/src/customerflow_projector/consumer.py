@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import msgspec
 import structlog
 from aio_pika.abc import AbstractConnection, AbstractIncomingMessage
-from customerflow_shared import events, messaging, telemetry
+from customerflow_shared import events, messaging, telemetry, views
 from customerflow_shared.events import Place, Recorded
 from customerflow_shared.patience import Patience
 from opentelemetry import trace
@@ -106,11 +106,11 @@ class Consumer:
         while True:
             try:
                 live, building = await self._model.generations()
-                if building:
+                if building and views.is_of_this_schema(building):
                     await self._applier.apply_where_next(building, batch)
-                if live:
+                if live and views.is_of_this_schema(live):
                     return await self._applier.apply(live, batch)
-                # nothing is live yet: the keeper builds a generation from the feed, these events included
+                # none is live yet: a keeper builds it from the feed, these events included
                 await asyncio.sleep(PAUSE)
             except (RedisError, OSError, TimeoutError) as error:
                 await patience.after(error)

@@ -117,6 +117,12 @@ PROBLEMS: Mapping[str, Kind] = {
         "What was verified is not what the customer has now",
         "Read the customer, and have its present address or number verified.",
     ),
+    "verification-too-soon": Kind(
+        429,
+        "A code has been issued a short time ago",
+        "Wait until `retryAt`; each further code has to be waited for twice as long, up to a day.",
+        {"retryAt": "2026-11-22T15:05:05.123Z"},
+    ),
     "no-pending-verification": Kind(
         409,
         "No code is waiting for confirmation",

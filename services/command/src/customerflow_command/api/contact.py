@@ -13,7 +13,7 @@ from customerflow_command.api.answers import CodeIssued, Done, code_issued, done
 from customerflow_command.api.documentation import DONE, ETAG, REPLAYED, command
 from customerflow_command.api.intake import JSON, NOTHING, Customers, HttpRequest
 from customerflow_command.customer.commands import ConfirmEmail, RequestEmailVerification, VerifyEmail, VerifyPhone
-from customerflow_command.customer.state import code_hash
+from customerflow_command.customer.state import Customer
 from customerflow_command.inputs.bodies import ConfirmationBody, EmailVerificationBody, PhoneVerificationBody
 
 CODE_LIVES = timedelta(minutes=15)
@@ -65,20 +65,20 @@ async def verify_phone(
             200: Answer("The address is verified already.", Done, ETAG | REPLAYED),
         },
         post=True,
-        problems=["contact-changed"],
+        problems=["contact-changed", "verification-too-soon"],
     ),
 )
 async def request_email_verification(
     request: HttpRequest, customer_id: FromPath[str], customers: NamedDependency[Customers]
 ) -> Response[CodeIssued] | Response[Done]:
     """The code lives for 15 minutes, takes the place of one before, and is told to nobody but the notification system.
-    There is no body.
+    Each further one in a row has to be waited for twice as long. There is no body.
     """
     given = await customers.take(request, NOTHING, customer_id)
-    verification_id = given.context.new_id()
+    codes, verification_id = customers.codes, given.context.new_id()
     asked = RequestEmailVerification(
         verification_id=verification_id,
-        code_hash=code_hash(verification_id, customers.codes.code(verification_id)),
+        code_hash=codes.hash(verification_id, codes.code(verification_id)),
         expires_at=given.context.now + CODE_LIVES,
     )
     return code_issued(await given.change(RequestEmailVerification, lambda _: asked))
@@ -100,7 +100,12 @@ async def confirm_email(
 ) -> Response[Done]:
     """A wrong code is recorded, so the version grows; after five no code is taken until a new one is sent."""
     given = await customers.take(request, JSON, customer_id)
-    return done(await given.change(ConfirmEmail, lambda _: inputs.confirm_email(given.body)))
+
+    def read(customer: Customer) -> ConfirmEmail:
+        code, issued = inputs.code(given.body), customer.verification
+        return ConfirmEmail(code_hash=customers.codes.hash(issued.id, code) if issued else "")
+
+    return done(await given.change(ConfirmEmail, read))
 
 
 ROUTES = [verify_email, verify_phone, request_email_verification, confirm_email]

@@ -8,6 +8,8 @@ from customerflow_shared import requests
 from customerflow_shared.events import Actor
 from customerflow_shared.problems import Problem
 
+from customerflow_command.inputs.clear import says_who
+
 # a quoted string of structured fields (RFC 9651), or its content bare, as most clients send it
 _QUOTED = re.compile(r'"((?:[\x20\x21\x23-\x5b\x5d-\x7e]|\\["\\]){1,510})"')
 _BARE = re.compile(r"[\x21\x23-\x2b\x2d-\x3a\x3c-\x5b\x5d-\x7e]+")
@@ -36,7 +38,7 @@ def actor(values: Sequence[str]) -> Actor:
     if not values:
         return Actor()
     match = _ACTOR.fullmatch(values[0])
-    if len(values) > 1 or match is None:
+    if len(values) > 1 or match is None or says_who(match[2]):
         raise Problem("actor-invalid", "Send one actor as user:<id> or service:<id>.")
     return Actor(type="user" if match[1] == "user" else "service", id=match[2])
 

@@ -6,7 +6,7 @@ fields, the rules, uniqueness.
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple, TypeAlias
@@ -85,7 +85,7 @@ class Customers:
             body=body,
             context=self.context(),
             precondition=precondition,
-            key=None if key is None else IdempotencyKey(key, _payload(request, body)),
+            key=None if key is None else IdempotencyKey(key, _payload(request, ids, identifiers, body)),
             actor=actor,
             correlation_id=correlation_id or uuid7(),
             handler=self.send,
@@ -196,10 +196,13 @@ async def _body(request: HttpRequest, accepts: Accepts) -> bytes:
     return body
 
 
-def _payload(request: HttpRequest, body: dict[str, Any]) -> bytes:
-    """What two requests have in common that ask the same: a body may be written in other words."""
+def _payload(request: HttpRequest, ids: Sequence[str], identifiers: Sequence[UUID], body: dict[str, Any]) -> bytes:
+    """What two requests have in common that ask the same, however their paths and bodies are spelled."""
+    path = request.scope["path"]
+    for given, identifier in zip(ids, identifiers, strict=True):
+        path = path.replace(given, str(identifier))
     try:
         canonical = json.dumps(body, sort_keys=True, separators=(",", ":")).encode()
     except RecursionError:
         raise Problem("malformed-json", "The body is nested too deeply.") from None
-    return b"\n".join((request.method.encode(), _raw_path(request), canonical))
+    return b"\n".join((request.method.encode(), path.encode(), canonical))

@@ -1,5 +1,6 @@
 """From the error of a command to a problem."""
 
+from math import ceil
 from typing import Any
 
 import structlog
@@ -10,7 +11,7 @@ from customerflow_command.commit import StoreBusy
 from customerflow_command.customer import errors
 from customerflow_command.customer.claims import Claim, external_id_claim
 from customerflow_command.customer.commands import Command, RegisterCustomer
-from customerflow_command.database import DatabaseRefused, DatabaseUnavailable
+from customerflow_command.database import DatabaseRefused, DatabaseUnavailable, utc_now
 from customerflow_command.fingerprints import ForeignSecret
 from customerflow_command.idempotency import KeyInFlight, KeyReused
 from customerflow_command.mediator import DeadlineExceeded, Outcome
@@ -94,6 +95,12 @@ def _transition(error: errors.InvalidTransition) -> Problem:
     return Problem("invalid-transition", str(error), **members)
 
 
+def _too_soon(error: errors.CodeIssuedRecently) -> Problem:
+    seconds = max(1, ceil((error.retry_at - utc_now()).total_seconds()))
+    retry_at = timestamp(error.retry_at)
+    return Problem("verification-too-soon", str(error), headers={"Retry-After": str(seconds)}, retryAt=retry_at)
+
+
 def _unknown_address(error: errors.AddressUnknown) -> Problem:
     return _unfit(Fault(pointer="#/addressId", code="address-unknown", detail=str(error)))
 
@@ -132,6 +139,7 @@ _RULES: dict[type[Exception], Translation] = {
     errors.CustomerIsSuspended: _as("customer-suspended"),
     errors.InvalidTransition: _transition,
     errors.ContactChanged: _as("contact-changed"),
+    errors.CodeIssuedRecently: _too_soon,
     errors.NoPendingVerification: _as("no-pending-verification"),
     errors.TaxIdNotFound: _as("tax-id-not-found"),
     errors.TaxIdTypePresent: _as("tax-id-type-present"),

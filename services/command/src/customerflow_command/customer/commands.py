@@ -74,15 +74,15 @@ class VerifyPhone(Struct, frozen=True, kw_only=True):
 
 
 class RequestEmailVerification(Struct, frozen=True, kw_only=True):
-    """`code_hash` is that of `state.code_hash`."""
-
     verification_id: UUID
     code_hash: str
     expires_at: datetime
 
 
 class ConfirmEmail(Struct, frozen=True, kw_only=True):
-    code: str
+    """`code_hash` is that of the code that was given, were it the one that was issued last."""
+
+    code_hash: str
 
 
 class AddTaxId(Struct, frozen=True, kw_only=True):

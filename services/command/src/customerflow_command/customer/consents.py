@@ -42,8 +42,8 @@ def record(customer: Customer, command: RecordConsent) -> list[CustomerEvent]:
 
 
 def is_marketing(purpose: str) -> bool:
-    """`newsletter`, `marketing:partners`, `profiling.credit`: the first segment tells."""
-    return re.split("[-_.:]", purpose)[0] in MARKETING
+    """`newsletter`, `marketing:partners`, `direct-marketing`: one of the segments tells."""
+    return not MARKETING.isdisjoint(re.split("[-_.:]", purpose))
 
 
 def find(customer: Customer, consent: Consent) -> Consent | None:

@@ -1,7 +1,7 @@
 """Whether e-mail address and phone number reach the customer."""
 
 import hmac
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from customerflow_shared.events import (
     CustomerEmailVerificationFailed,
@@ -13,8 +13,11 @@ from customerflow_shared.events import (
 
 from customerflow_command.customer.claims import email_key
 from customerflow_command.customer.commands import ConfirmEmail, RequestEmailVerification, VerifyEmail, VerifyPhone
-from customerflow_command.customer.errors import ContactChanged, NoPendingVerification
-from customerflow_command.customer.state import MAX_FAILURES, Customer, Verification, code_hash
+from customerflow_command.customer.errors import CodeIssuedRecently, ContactChanged, NoPendingVerification
+from customerflow_command.customer.state import MAX_FAILURES, Customer, Verification
+
+FIRST_PAUSE = timedelta(minutes=1)
+LONGEST_PAUSE = timedelta(days=1)
 
 
 def verify_email(customer: Customer, command: VerifyEmail) -> list[CustomerEvent]:
@@ -34,14 +37,27 @@ def verify_phone(customer: Customer, command: VerifyPhone) -> list[CustomerEvent
     return [CustomerPhoneVerified(method=command.method, verified_at=command.verified_at)]
 
 
-def request_email_verification(customer: Customer, command: RequestEmailVerification) -> list[CustomerEvent]:
+def request_email_verification(
+    customer: Customer, command: RequestEmailVerification, now: datetime
+) -> list[CustomerEvent]:
+    """Each further code has to be waited for twice as long: whoever guesses gets nowhere, nor does whoever wants to
+    fill somebody's mailbox.
+    """
     if customer.email is None:
         raise ContactChanged
     if customer.email_verified:
         return []
+    last = customer.verification
+    if last is not None and now < last.retry_at:
+        raise CodeIssuedRecently(last.retry_at)
+    number = 1 if last is None else last.number + 1
     return [
         CustomerEmailVerificationRequested(
-            verification_id=command.verification_id, expires_at=command.expires_at, code_hash=command.code_hash
+            verification_id=command.verification_id,
+            number=number,
+            expires_at=command.expires_at,
+            retry_at=now + min(FIRST_PAUSE * 2 ** min(number - 1, 20), LONGEST_PAUSE),
+            code_hash=command.code_hash,
         )
     ]
 
@@ -49,7 +65,7 @@ def request_email_verification(customer: Customer, command: RequestEmailVerifica
 def confirm_email(customer: Customer, command: ConfirmEmail, now: datetime) -> list[CustomerEvent]:
     """A wrong code is a fact too: it is counted, so that nobody can try them all."""
     verification = live(customer.verification, now)
-    if not hmac.compare_digest(code_hash(verification.id, command.code), verification.code_hash):
+    if not hmac.compare_digest(command.code_hash, verification.code_hash):
         return [CustomerEmailVerificationFailed(verification_id=verification.id)]
     return [CustomerEmailVerified(method="code", verified_at=now)]
 

@@ -74,7 +74,7 @@ def decide(customer: Customer | None, command: Command, now: datetime) -> list[C
         case VerifyPhone():
             return contact.verify_phone(changeable(customer), command)
         case RequestEmailVerification():
-            return contact.request_email_verification(changeable(customer), command)
+            return contact.request_email_verification(changeable(customer), command, now)
         case ConfirmEmail():
             return contact.confirm_email(changeable(customer), command, now)
         case AddTaxId():

@@ -9,6 +9,7 @@ CustomerError
 +-- InvalidTransition
 +-- ContactChanged
 +-- NoPendingVerification
++-- CodeIssuedRecently
 +-- TaxIdNotFound
 +-- TaxIdTypePresent
 +-- AddressNotFound
@@ -76,6 +77,14 @@ class NoPendingVerification(CustomerError):
     """No code is waiting for confirmation: none was issued, or it has expired, was tried too often, or is for another
     address.
     """
+
+
+class CodeIssuedRecently(CustomerError):
+    """A code has been issued a short time ago; each further one has to be waited for longer."""
+
+    def __init__(self, retry_at: datetime) -> None:
+        super().__init__()
+        self.retry_at = retry_at
 
 
 class TaxIdNotFound(CustomerError):

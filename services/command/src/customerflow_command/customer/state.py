@@ -1,6 +1,5 @@
 """What is known of a customer, and how events change it."""
 
-import hashlib
 from datetime import date, datetime
 from typing import Any, assert_never
 from uuid import UUID
@@ -58,10 +57,12 @@ OTHER_TAX_ID = "other"  # a type without rules: repeatable, and shared by custom
 
 
 class Verification(Struct, frozen=True, kw_only=True):
-    """A code that was issued for the present e-mail address."""
+    """The code that was issued last for the present e-mail address, the `number`-th in a row."""
 
     id: UUID
+    number: int
     expires_at: datetime
+    retry_at: datetime
     code_hash: str
     failures: int = 0
 
@@ -116,11 +117,6 @@ class Customer(Struct, frozen=True, kw_only=True):
 NOBODY = Customer(type="person", name="")
 
 
-def code_hash(verification_id: UUID, code: str) -> str:
-    """What is kept of a verification code."""
-    return hashlib.sha256(verification_id.bytes + code.encode()).hexdigest()
-
-
 def evolve(customer: Customer | None, event: CustomerEvent) -> Customer:
     """Never refuses: what has happened has happened. Of a redacted event the personal part is None or empty."""
     known = NOBODY if customer is None else customer
@@ -138,7 +134,13 @@ def evolve(customer: Customer | None, event: CustomerEvent) -> Customer:
         case CustomerPhoneVerified():
             return replace(known, phone_verified=True)
         case CustomerEmailVerificationRequested():
-            issued = Verification(id=event.verification_id, expires_at=event.expires_at, code_hash=event.code_hash)
+            issued = Verification(
+                id=event.verification_id,
+                number=event.number,
+                expires_at=event.expires_at,
+                retry_at=event.retry_at,
+                code_hash=event.code_hash,
+            )
             return replace(known, verification=issued)
         case CustomerEmailVerificationFailed():
             tried = known.verification

@@ -7,7 +7,7 @@ from customerflow_command.inputs.addresses import add_address, change_address, d
 from customerflow_command.inputs.consents import consent
 from customerflow_command.inputs.context import Context
 from customerflow_command.inputs.customers import change, register, upsert
-from customerflow_command.inputs.emails import confirm_email, verify_email
+from customerflow_command.inputs.emails import code, verify_email
 from customerflow_command.inputs.fields import MAX_FAULTS
 from customerflow_command.inputs.labels import external_id, external_id_in, external_id_of, tag
 from customerflow_command.inputs.lifecycle import erasure, legal_hold, nothing, reason, suspend
@@ -22,7 +22,7 @@ __all__ = [
     "add_tax_id",
     "change",
     "change_address",
-    "confirm_email",
+    "code",
     "consent",
     "default_address",
     "erasure",

@@ -1,11 +1,12 @@
 """E-mail addresses, as `email_validator` sees them. Nobody is asked over the network."""
 
 import re
+import unicodedata
 from typing import Any
 
 from email_validator import EmailNotValidError, validate_email
 
-from customerflow_command.customer.commands import ConfirmEmail, VerifyEmail
+from customerflow_command.customer.commands import VerifyEmail
 from customerflow_command.inputs.clear import slug
 from customerflow_command.inputs.context import Context
 from customerflow_command.inputs.fields import Fields, Unfit
@@ -14,6 +15,10 @@ from customerflow_command.inputs.times import past
 
 MAX_EMAIL = 254
 
+# soft hyphen, joiners, fillers, variation selectors
+_UNSEEN = re.compile(
+    r"[\u00ad\u034f\u061c\u180b-\u180f\u200b-\u200f\u2060-\u206f\ufe00-\ufe0f\ufeff\U000e0100-\U000e01ef]"
+)
 _HOST = re.compile(r"\[.*\]|[\w-]+(\.[\w-]+)*")
 _VERIFICATION = {"value", "method", "verifiedAt"}
 
@@ -21,6 +26,9 @@ _VERIFICATION = {"value", "method", "verifiedAt"}
 def email(value: Any) -> str:
     """The address as it was written, its domain lower-cased and in Unicode."""
     given = trimmed(value, MAX_EMAIL)
+    if _UNSEEN.search(given) or unicodedata.normalize("NFKC", given) != unicodedata.normalize("NFC", given):
+        # two addresses that look the same would be two
+        raise Unfit("email-syntax", "The value has characters that show nothing, or look like others.")
     try:
         return _normal(given)
     except EmailNotValidError:
@@ -39,11 +47,12 @@ def verify_email(body: dict[str, Any], context: Context) -> VerifyEmail:
     return VerifyEmail(email=address, method=method, verified_at=verified_at)
 
 
-def confirm_email(body: dict[str, Any]) -> ConfirmEmail:
+def code(body: dict[str, Any]) -> str:
+    """That somebody says to have got by e-mail."""
     fields = Fields(body, {"code"})
-    code = fields.required("code", text(20))
+    given = fields.required("code", text(20))
     fields.check()
-    return ConfirmEmail(code=code)
+    return given
 
 
 def _normal(address: str) -> str:

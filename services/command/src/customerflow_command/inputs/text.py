@@ -7,8 +7,11 @@ from uuid import UUID
 
 from customerflow_command.inputs.fields import Parser, Unfit
 
-# control characters, lone surrogates, line separators; embeddings, overrides and isolates, which turn the text around
-_FORBIDDEN = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\u2028-\u202e\u2066-\u2069]")
+# control characters, lone surrogates, line separators; embeddings, overrides and isolates, which turn the text around;
+# what is no character, and tags, which show nothing
+_FORBIDDEN = re.compile(
+    r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\u2028-\u202e\u2066-\u2069\ufdd0-\ufdef\ufffe\uffff\U000e0000-\U000e007f]"
+)
 # letters and symbols that show nothing: Hangul fillers, the Braille blank
 _BLANK = frozenset("\u115f\u1160\u2800\u3164\uffa0")
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
