@@ -25,7 +25,7 @@ from .broker import Broker
 from .builders import ANA, BRUNO, EventStore, folded, interleaved, renamings
 from .steps import running, until
 
-GENERATION = "1-00000001"
+GENERATION = f"{views.SCHEMA}-00000001"
 HISTORY = interleaved(*(renamings(UUID(int=number), 10) for number in range(1, 9)))
 
 
