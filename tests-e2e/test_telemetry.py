@@ -66,4 +66,4 @@ async def test_no_span_name_holds_an_id(customers: Customers, sink: Sink, standi
 
     names = await eventually(exported, within=EXPORTED_WITHIN, every=0.5)
     assert [name for name in names if AN_ID.search(name)] == []
-    assert len(names) < 60, "\n".join(sorted(names))
+    assert len(names) < 200, "\n".join(sorted(names))
