@@ -12,6 +12,9 @@ from customerflow_command.inputs.fields import Unfit
 from customerflow_command.inputs.tax_ids import is_brazilian
 from customerflow_command.inputs.text import string, trimmed
 
+SHORTEST = 11  # characters of a CPF, the shortest without a mark
+_MARKS = re.compile(r"[@+(]")
+
 _SLUG = re.compile(r"[a-z0-9][a-z0-9_.:-]{0,49}")
 _TOKEN = re.compile(r"\w[\w .:/#+-]{0,99}")
 _EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
@@ -22,6 +25,8 @@ _CNPJ = re.compile(r"(?<!\w)[0-9A-Z]{2}[ .]?[0-9A-Z]{3}[ .]?[0-9A-Z]{3}[ /]?[0-9
 
 
 def says_who(text: str) -> bool:
+    if len(text) < SHORTEST and text.isascii() and not _MARKS.search(text):
+        return False
     plain = unicodedata.normalize("NFKC", text).upper()
     if _EMAIL.search(plain) or _PHONE.search(plain):
         return True
