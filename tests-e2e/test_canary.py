@@ -84,7 +84,8 @@ async def erased(system: System, customers: Customers, subjects: list[Subject]) 
             await _fall_due(system, subject)
         else:
             await subject.asks_for_erasure(grace_days=0, status=200)
-        await eventually(lambda: _is_gone(customers, subject), within=20)
+        # a process remembers for a minute what it has read, and does not know that it was dated back
+        await eventually(lambda: _is_gone(customers, subject), within=75)
 
     await asyncio.gather(*itertools.starmap(erase, enumerate(subjects)))
     return subjects
@@ -92,7 +93,7 @@ async def erased(system: System, customers: Customers, subjects: list[Subject]) 
 
 async def _fall_due(system: System, subject: Subject) -> None:
     """What only days could bring about: the request is dated back, by the owner of the database."""
-    async with database(system.mysql_owner or "") as owner:
+    async with database(system.mysql_owner) as owner:
         customer = f"customer_id = 0x{subject.id.replace('-', '')}"
         await owner.rows(
             "UPDATE cf_events SET data = JSON_SET(data, '$.dueAt', '2026-01-01T00:00:00Z') "
@@ -148,7 +149,7 @@ async def test_no_table_holds_personal_data(system: System, tokens: Tokens, subj
 
 
 async def test_claims_hold_hashes_only(system: System, subjects: list[Subject]) -> None:
-    async with database(system.mysql_owner or system.mysql) as observer:
+    async with database(system.mysql_owner) as observer:
         rows = await observer.rows("SELECT kind, key_hash FROM cf_claims")
     assert len(rows) >= CUSTOMERS
     for kind, key_hash in rows:
@@ -192,7 +193,7 @@ async def test_no_table_holds_a_trace_of_it(system: System, tokens: Tokens, eras
 async def test_keys_claims_answers_and_dates_are_gone(system: System, erased: list[Subject]) -> None:
     """But the answer to the erasure itself, where somebody asked for it and did not wait until it was due."""
     gone = ", ".join(f"0x{subject.id.replace('-', '')}" for subject in erased)
-    async with database(system.mysql_owner or system.mysql) as observer:
+    async with database(system.mysql_owner) as observer:
         for table in ("cf_customer_keys", "cf_claims", "cf_due", "cf_outbox"):
             assert await observer.rows(f"SELECT * FROM {table} WHERE customer_id IN ({gone})") == [], table
         answers = await observer.rows(f"SELECT customer_id FROM cf_idempotency WHERE customer_id IN ({gone})")

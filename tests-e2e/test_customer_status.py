@@ -117,8 +117,6 @@ async def test_a_customer_of_any_state_can_be_erased_and_what_it_held_is_free(cu
 
 async def test_an_erasure_that_falls_due_is_carried_out_by_itself(system: System, customers: Customers) -> None:
     """What takes a day at least is brought about by dating the request back, as the owner of the database."""
-    if system.mysql_owner is None:
-        pytest.skip("the database of a given system is not ours to write to")
     pending = await customers.request_erasure(await customers.register(), grace_days=1)
     await customers.read(pending)
     of_customer = f"customer_id = 0x{pending.id.replace('-', '')}"
@@ -126,4 +124,5 @@ async def test_an_erasure_that_falls_due_is_carried_out_by_itself(system: System
         dated_back = "data = JSON_SET(data, '$.dueAt', '2026-01-01T00:00:00Z')"
         await owner.rows(f"UPDATE cf_events SET {dated_back} WHERE {of_customer} AND version = {pending.version}")
         await owner.rows(f"UPDATE cf_due SET due_at = '2026-01-01' WHERE {of_customer}")
-    await eventually(lambda: is_erased(customers, pending), within=15)
+    # a process remembers for a minute what it has read
+    await eventually(lambda: is_erased(customers, pending), within=75)

@@ -14,7 +14,7 @@ from blackbox.system import System
 
 async def tables(system: System) -> dict[str, bytes]:
     """Every row of every table, as the owner of the database sees them."""
-    async with database(system.mysql_owner or system.mysql) as observer:
+    async with database(system.mysql_owner) as observer:
         return {table: _rows(await observer.rows(f"SELECT * FROM {table}")) for table in await observer.tables()}
 
 

@@ -23,7 +23,7 @@ class System:
     amqp: str
     redis: str
     mysql: str
-    mysql_owner: str | None = None
+    mysql_owner: str
     stack: Stack | None = None
 
     @property
@@ -56,6 +56,7 @@ def given(environment: Mapping[str, str] = os.environ) -> System | None:
         amqp=named["AMQP_URL"],
         redis=named["REDIS_URL"],
         mysql=named["MYSQL_URL"],
+        mysql_owner=named["MYSQL_OWNER_URL"],
     )
 
 
@@ -69,6 +70,7 @@ _NAMES: Final = (
     "AMQP_URL",
     "REDIS_URL",
     "MYSQL_URL",
+    "MYSQL_OWNER_URL",
 )
 
 
