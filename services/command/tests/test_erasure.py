@@ -145,7 +145,7 @@ async def test_what_is_due_happens_by_itself_and_only_then(start: Start) -> None
         await one.do(cancelled, RequestErasure(due_at=soon))
         await one.do(cancelled, CancelErasure())
         await one.do(suspended, SuspendCustomer(reason="fraud?", until=soon))
-        both = [Upkeep(side.engine, side.send, side.store.cache, every=0.05) for side in (one, other)]
+        both = [Upkeep(side.engine, side.send, side.store, every=0.05) for side in (one, other)]
         async with (
             service.background("one", both[0].run),
             service.background("other", both[1].run),
@@ -171,7 +171,7 @@ async def test_whoever_is_erased_elsewhere_is_soon_forgotten_here(
         await one.do(customer, at_once())
         assert "Ana" in repr(other.store.cache.get(customer))
         monkeypatch.setattr(upkeep, "REMEMBERED", 0.1)
-        running = upkeep.Upkeep(other.engine, other.send, other.store.cache, every=0.05)
+        running = upkeep.Upkeep(other.engine, other.send, other.store, every=0.05)
         async with service.background("upkeep", running.run), asyncio.timeout(10):
             while other.store.cache.get(customer):
                 await asyncio.sleep(0.02)
@@ -190,7 +190,7 @@ async def test_one_customer_that_cannot_be_read_does_not_hold_up_what_is_due(
         await session.commit()
     await owner.dispose()
     write_side.store.cache.forget(broken)
-    running = Upkeep(write_side.engine, write_side.send, write_side.store.cache, every=0.05)
+    running = Upkeep(write_side.engine, write_side.send, write_side.store, every=0.05)
     async with service.background("upkeep", running.run), asyncio.timeout(10):
         while await rows_of(write_side, "cf_due", sound):
             await asyncio.sleep(0.02)

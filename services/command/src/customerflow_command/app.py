@@ -121,7 +121,7 @@ def command_api(config: ApiSettings) -> tuple[Litestar, service.Health]:
     ringer = Ringer(addresses)
     engine = database.open_engine(config.mysql_url, connections=config.mysql_connections)
     side = _write_side(config, engine, keys, pepper, ringer.ring, config.cached_customers, config.command_deadline)
-    upkeep = Upkeep(engine, side.send, side.store.cache, every=config.upkeep_every)
+    upkeep = Upkeep(engine, side.send, side.store, every=config.upkeep_every)
     health = service.Health({"mysql": lambda: database.check_schema(engine), "secrets": side.fingerprints.check})
 
     @asynccontextmanager

@@ -44,6 +44,7 @@ RUNTIME_GRANTS = {
     "cf_outbox_parked": "SELECT, INSERT, DELETE",
     "cf_claims": "SELECT, INSERT, DELETE",
     "cf_customer_keys": "SELECT, INSERT, DELETE",
+    "cf_snapshots": "SELECT, INSERT, DELETE",
     "cf_idempotency": "SELECT, INSERT, DELETE",
     "cf_due": "SELECT, INSERT, DELETE",
     "cf_fingerprints": "SELECT, INSERT",

@@ -16,11 +16,13 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from customerflow_command import database
 from customerflow_command.customer.state import Customer, evolve
 from customerflow_command.personal import KeyProvider, Sealed, UnreadableEvent, WrappedKey, unseal
+from customerflow_command.snapshots import Snapshot, Snapshots
 from customerflow_command.unit import HashedClaim
 
 log = structlog.get_logger()
 
 FEED_PAGE = 500
+LONG = 2 * FEED_PAGE  # events, after which a snapshot is worth while
 
 EVENT_COLUMNS = (
     "e.position, e.customer_id, e.version, e.event_id, e.schema_version, e.recorded_at, e.metadata, "
@@ -155,6 +157,8 @@ class Store:
     def __init__(self, engine: AsyncEngine, keys: KeyProvider, *, cached_customers: int = 10_000) -> None:
         self._engine = engine
         self._reader = EventReader(keys)
+        self._snapshots = Snapshots(engine, keys)
+        self._long: dict[UUID, Snapshot] = {}
         self.cache = Cache(cached_customers)
 
     async def load(self, customer_id: UUID, *, fresh: bool = False) -> Known:
@@ -162,7 +166,7 @@ class Store:
         known = self.cache.get(customer_id)
         if known is not None and not fresh and not self.cache.is_doubted(customer_id):
             return known
-        known = known or Known()
+        known, folded = known or Known(), 0
         while True:
             # page by page, so that a long history does not hold up everybody else's commands
             rows = await self._rows(
@@ -177,7 +181,18 @@ class Store:
             if known.version:
                 self.cache.put(customer_id, known)
             if len(rows) < FEED_PAGE:
-                return known
+                break
+            folded += len(rows)
+            if folded == FEED_PAGE and (snapshot := await self._snapshots.find(customer_id)):
+                known = max(known, Known(*snapshot), key=lambda one: one.version)
+        if folded >= LONG and known.state and known.key:
+            self._long[customer_id] = Snapshot(known.state, known.version, known.key)
+        return known
+
+    async def take_snapshots(self) -> None:
+        """Of the customers whose long histories have been folded since the last time."""
+        while self._long:
+            await self._snapshots.take(*self._long.popitem())
 
     async def holder(self, claim: HashedClaim) -> UUID | None:
         """Who holds the value."""

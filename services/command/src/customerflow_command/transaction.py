@@ -107,6 +107,7 @@ async def _erase(session: database.Session, unit: Unit) -> None:
     """
     customer_id = unit.customer_id.bytes
     await session.run("DELETE FROM cf_customer_keys WHERE customer_id = %s", (customer_id,))
+    await session.run("DELETE FROM cf_snapshots WHERE customer_id = %s", (customer_id,))
     await session.run("DELETE FROM cf_claims WHERE customer_id = %s", (customer_id,))
     await session.run(
         "DELETE FROM cf_idempotency WHERE customer_id = %s AND key_hash <> %s",

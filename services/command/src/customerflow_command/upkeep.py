@@ -1,5 +1,5 @@
-"""What the command service does unasked: erasures and ends of suspensions whose time has come, and forgetting: old
-idempotency keys, and customers that have been in memory for a while.
+"""What the command service does unasked: erasures and ends of suspensions whose time has come, snapshots of long
+histories, and forgetting: old idempotency keys, and customers that have been in memory for a while.
 
 Every replica does it. That needs no leader: what is due is decided like any other command, so of two replicas that
 come at once the second finds nothing left to do.
@@ -22,7 +22,7 @@ from customerflow_command.database import DatabaseUnavailable, utc_now
 from customerflow_command.fingerprints import ForeignSecret
 from customerflow_command.idempotency import purge
 from customerflow_command.mediator import SYSTEM, Handler, Request
-from customerflow_command.store import Cache
+from customerflow_command.store import Store
 
 log = structlog.get_logger()
 
@@ -33,10 +33,10 @@ LONG_AGO = datetime(2000, 1, 1)
 
 
 class Upkeep:
-    def __init__(self, engine: AsyncEngine, send: Handler, cache: Cache, *, every: float) -> None:
+    def __init__(self, engine: AsyncEngine, send: Handler, store: Store, *, every: float) -> None:
         """`every`: seconds between two looks at what is due."""
         self._engine = engine
-        self._cache = cache
+        self._store = store
         self._send = send
         self._every = every
         self._purge_at = 0.0
@@ -46,7 +46,8 @@ class Upkeep:
         await self._patience.persist(self._look)
 
     async def _look(self) -> None:
-        self._cache.forget_what_is_older_than(REMEMBERED)
+        self._store.cache.forget_what_is_older_than(REMEMBERED)
+        await self._store.take_snapshots()
         now = asyncio.get_running_loop().time()
         if now >= self._purge_at:
             await purge(self._engine)

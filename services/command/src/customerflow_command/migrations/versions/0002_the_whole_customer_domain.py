@@ -1,4 +1,4 @@
-"""Answers to idempotency keys, and what falls due: erasures, ends of suspensions."""
+"""Answers to idempotency keys; what falls due: erasures, ends of suspensions; snapshots of long histories."""
 
 from alembic import op
 
@@ -19,6 +19,13 @@ TABLES = {
         created_at DATETIME(3) NOT NULL,
         KEY cf_idempotency_customer (customer_id),
         KEY cf_idempotency_created (created_at)
+    """,
+    # a customer's state at some version, encrypted; `form` is that of the state
+    "cf_snapshots": """
+        customer_id BINARY(16) NOT NULL PRIMARY KEY,
+        version INT UNSIGNED NOT NULL,
+        form CHAR(16) NOT NULL,
+        sealed MEDIUMBLOB NOT NULL
     """,
     # the next moment at which the system itself has something to do with a customer
     "cf_due": """
