@@ -57,7 +57,13 @@ class WriteSide:
         return (await self.do(customer_id, ArchiveCustomer())).version
 
     async def do(
-        self, target: UUID | ExternalId, command: Command, expected: int | None = None, *, key: str | None = None
+        self,
+        target: UUID | ExternalId,
+        command: Command,
+        expected: int | None = None,
+        *,
+        key: str | None = None,
+        payload: str | None = None,
     ) -> Outcome:
         versions = Precondition(given=False) if expected is None else Precondition(True, frozenset({expected}))
         return await self.send(
@@ -66,7 +72,7 @@ class WriteSide:
                 command=type(command),
                 read=lambda _: command,
                 precondition=versions,
-                key=None if key is None else IdempotencyKey(key, repr(command).encode()),
+                key=None if key is None else IdempotencyKey(key, (payload or repr(command)).encode()),
                 correlation_id=uuid7(),
             )
         )
