@@ -170,7 +170,9 @@ def version_of(answer: httpx.Response) -> int:
 
 
 def _client(url: str, timeout: float) -> httpx.AsyncClient:
-    return httpx.AsyncClient(base_url=url, timeout=timeout, trust_env=False, verify=_NO_TLS)
+    # servers close what is idle for 5 seconds, which is httpx's own limit too: a request could meet the close
+    limits = httpx.Limits(max_connections=100, max_keepalive_connections=20, keepalive_expiry=2)
+    return httpx.AsyncClient(base_url=url, timeout=timeout, trust_env=False, verify=_NO_TLS, limits=limits)
 
 
 def _outcome(answer: httpx.Response, status: int, customer: Customer | None = None) -> Customer:

@@ -217,6 +217,9 @@ def run(app: ASGIApp, health: Health, settings: Listen) -> None:
         port=settings.port,
         log_config=None,
         access_log=False,
+        # longer than clients and gateways keep a connection that is idle: if the server closes it first, a request may
+        # be on its way into it
+        timeout_keep_alive=75,
         loop="uvloop",
         server_header=False,
         proxy_headers=False,
