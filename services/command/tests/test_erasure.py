@@ -177,6 +177,17 @@ async def test_whoever_is_erased_elsewhere_is_soon_forgotten_here(
                 await asyncio.sleep(0.02)
 
 
+async def test_what_is_looked_at_again_and_again_is_forgotten_all_the_same(
+    write_side: WriteSide, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    customer = await write_side.register("Ana")
+    monkeypatch.setattr(upkeep, "REMEMBERED", 0.2)
+    running = upkeep.Upkeep(write_side.engine, write_side.send, write_side.store, every=0.02)
+    async with service.background("upkeep", running.run), asyncio.timeout(10):
+        while write_side.store.cache.get(customer):
+            await write_side.store.load(customer, fresh=True)
+
+
 async def test_one_customer_that_cannot_be_read_does_not_hold_up_what_is_due(
     write_side: WriteSide, migrated: Database
 ) -> None:

@@ -70,6 +70,10 @@ class Cache:
         if customer_id in self._entries:
             self._doubted.add(customer_id)
 
+    def trust(self, customer_id: UUID) -> None:
+        """What came after the entry has been read. It grows no younger by that."""
+        self._doubted.discard(customer_id)
+
     def put(self, customer_id: UUID, known: Known) -> None:
         held = self.get(customer_id)
         if held is not None and held.version > known.version:
@@ -178,8 +182,8 @@ class Store:
             if rows:
                 events = [self._reader.read(row).event for row in rows]
                 known = Known(reduce(evolve, events, known.state), rows[-1].version, rows[-1].key)
-            if known.version:
                 self.cache.put(customer_id, known)
+            self.cache.trust(customer_id)
             if len(rows) < FEED_PAGE:
                 break
             folded += len(rows)
