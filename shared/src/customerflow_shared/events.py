@@ -205,6 +205,15 @@ class CustomerExternalIdUnlinked(Event, frozen=True, kw_only=True):
     personal_value: Personal[str | None] = None
 
 
+def external_id_of(event: CustomerExternalIdLinked | CustomerExternalIdUnlinked) -> tuple[ExternalId, ...]:
+    """None, if it was personal and is redacted."""
+    if event.value is not None:
+        return (ExternalId(source=event.source, value=event.value),)
+    if event.personal_value is not None:
+        return (ExternalId(source=event.source, value=event.personal_value, personal=True),)
+    return ()
+
+
 class CustomerAttributesChanged(Event, frozen=True, kw_only=True):
     """`changed` are the keys, which are of the caller's making and may be personal too. A key that is not in
     `attributes` is gone, one not in `previous_attributes` is new.

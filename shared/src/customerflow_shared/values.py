@@ -1,7 +1,7 @@
 """The values of which a customer consists, in their normal form, as events and documents share them."""
 
 from datetime import date, datetime
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 from uuid import UUID
 
 from msgspec import UNSET, Struct, UnsetType
@@ -37,6 +37,12 @@ class PersonalProfile(Value, frozen=True, kw_only=True):
     legal_name: str | UnsetType | None = UNSET
     trade_name: str | UnsetType | None = UNSET
     birth_date: date | UnsetType | None = UNSET
+
+
+def given_fields(fields: Profile | PersonalProfile) -> dict[str, Any]:
+    """What is not UNSET, by the name that state and documents give it too."""
+    named = {name: getattr(fields, name) for name in fields.__struct_fields__}
+    return {name: value for name, value in named.items() if value is not UNSET}
 
 
 class Phone(Value, frozen=True, kw_only=True):

@@ -3,12 +3,11 @@
 from uuid import UUID
 
 from customerflow_shared.events import CustomerErased, event_name
-from customerflow_shared.ids import uuid7
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from customerflow_command import database
 from customerflow_command.customer.commands import ReapplyErasure
-from customerflow_command.mediator import SYSTEM, Request
+from customerflow_command.mediator import Request, by_system
 
 
 async def erased_customers(engine: AsyncEngine) -> list[UUID]:
@@ -20,10 +19,4 @@ async def erased_customers(engine: AsyncEngine) -> list[UUID]:
 
 
 def reapplied_erasure(customer_id: UUID) -> Request:
-    return Request(
-        target=customer_id,
-        command=ReapplyErasure,
-        read=lambda _: ReapplyErasure(),
-        correlation_id=uuid7(),
-        actor=SYSTEM,
-    )
+    return by_system(customer_id, ReapplyErasure())

@@ -10,6 +10,7 @@ from uuid import UUID
 import msgspec
 from customerflow_shared import telemetry
 from customerflow_shared.events import Actor
+from customerflow_shared.ids import uuid7
 from customerflow_shared.values import ExternalId
 from opentelemetry import trace
 
@@ -47,6 +48,13 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     receipt: Receipt | None = None
     correlation_id: UUID
     actor: Actor = Actor()
+
+
+def by_system(customer_id: UUID, command: Command) -> Request:
+    """A command that nobody has asked for."""
+    return Request(
+        target=customer_id, command=type(command), read=lambda _: command, correlation_id=uuid7(), actor=SYSTEM
+    )
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):

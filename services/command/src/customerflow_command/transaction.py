@@ -92,7 +92,7 @@ async def lost_claims(session: database.Session, group: Sequence[Unit]) -> dict[
     return {unit: ClaimTaken(claims) for unit, claims in taken.items()}
 
 
-async def _release_claims(session: database.Session, customer_id: UUID, claims: Sequence[HashedClaim]) -> None:
+async def release_claims(session: database.Session, customer_id: UUID, claims: Sequence[HashedClaim]) -> None:
     for claim in sorted(claims):
         await session.run(
             "DELETE FROM cf_claims WHERE kind = %s AND key_hash = %s AND customer_id = %s",
@@ -130,7 +130,7 @@ async def write(session: database.Session, units: Sequence[Unit]) -> None:
         if unit.erase:
             await _erase(session, unit)
         else:
-            await _release_claims(session, unit.customer_id, [*unit.release])
+            await release_claims(session, unit.customer_id, [*unit.release])
         if unit.due_at is not msgspec.UNSET:
             await set_due(session, unit.customer_id, unit.due_at)
     keys = [

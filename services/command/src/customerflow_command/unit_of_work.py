@@ -137,14 +137,15 @@ class UnitOfWork:
         data_key = new_data_key() if known.key is None else self._keys.unwrap(known.key)
         key = known.key or self._keys.wrap(data_key)
         recorded = self._record(request, customer_id, known.version, events, now)
-        held, holds = self._hashes(known.state), self._hashes(after)
+        held, holds = claims(known.state, self._unique), claims(after, self._unique)
+        take = {self._hashed(claim): claim for claim in holds - held}
         erases = any(isinstance(event, CustomerErased) for event in events)
         due_at = due(after)
         unit = Unit(
             customer_id=customer_id,
             events=[(one, seal(one.event, data_key, one.customer_id, one.event_id)) for one in recorded],
-            take=frozenset(holds.keys() - held.keys()),
-            release=frozenset(held.keys() - holds.keys()),
+            take=frozenset(take),
+            release=frozenset(map(self._hashed, held - holds)),
             new_key=key if known.state is None else None,
             erase=erases,
             due_at=msgspec.UNSET if known.state and due(known.state) == due_at else due_at,
@@ -155,7 +156,7 @@ class UnitOfWork:
             await self._commit.write(unit)
         except ClaimTaken as taken:
             self._store.cache.doubt(customer_id)
-            claimed = [holds[claim] for claim in taken.claims]
+            claimed = [take[claim] for claim in taken.claims]
             if isinstance(command, UpsertCustomer) and external_id_claim(command.external_id) in claimed:
                 raise VersionTaken from None  # somebody else has just registered it
             raise ValueTaken(command, claimed) from None
@@ -189,9 +190,6 @@ class UnitOfWork:
             )
             for number, event in enumerate(events, start=version + 1)
         ]
-
-    def _hashes(self, customer: Customer | None) -> dict[HashedClaim, Claim]:
-        return {self._hashed(claim): claim for claim in claims(customer, self._unique)}
 
     def _hashed(self, claim: Claim) -> HashedClaim:
         return HashedClaim(claim.kind, self._pepper.claim(claim))

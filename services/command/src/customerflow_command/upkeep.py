@@ -11,7 +11,6 @@ from uuid import UUID
 
 import structlog
 from customerflow_shared import telemetry
-from customerflow_shared.ids import uuid7
 from customerflow_shared.patience import Patience
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -21,7 +20,7 @@ from customerflow_command.customer.errors import CustomerIsErased
 from customerflow_command.database import DatabaseUnavailable, utc_now
 from customerflow_command.fingerprints import ForeignSecret
 from customerflow_command.idempotency import purge
-from customerflow_command.mediator import SYSTEM, Handler, Request
+from customerflow_command.mediator import Handler, by_system
 from customerflow_command.store import Store
 
 log = structlog.get_logger()
@@ -72,15 +71,8 @@ class Upkeep:
 
     async def _do_what_is_due(self, customer_id: UUID) -> None:
         """What cannot be done is tried again at the next look, and holds up no other customer."""
-        request = Request(
-            target=customer_id,
-            command=DoWhatIsDue,
-            read=lambda _: DoWhatIsDue(),
-            correlation_id=uuid7(),
-            actor=SYSTEM,
-        )
         try:
-            await self._send(request)
+            await self._send(by_system(customer_id, DoWhatIsDue()))
         except CustomerIsErased:
             pass  # another replica was faster
         except (DatabaseUnavailable, ForeignSecret):

@@ -21,7 +21,7 @@ from customerflow_command.customer.claims import Uniqueness, claims
 from customerflow_command.customer.state import Customer, due, evolve
 from customerflow_command.personal import KeyProvider, Pepper, UnreadableEvent
 from customerflow_command.store import SELECT_EVENTS, EventReader, EventRow
-from customerflow_command.transaction import set_due
+from customerflow_command.transaction import release_claims, set_due
 from customerflow_command.unit import HashedClaim
 
 PAGE = 200
@@ -143,11 +143,8 @@ class Verifier:
                             "INSERT IGNORE INTO cf_claims (kind, key_hash, customer_id) VALUES (%s, %s, %s)",
                             (kind, key_hash, drift.customer_id.bytes),
                         )
-                    case "stale", HashedClaim(kind=kind, key_hash=key_hash):
-                        await session.run(
-                            "DELETE FROM cf_claims WHERE kind = %s AND key_hash = %s AND customer_id = %s",
-                            (kind, key_hash, drift.customer_id.bytes),
-                        )
+                    case "stale", HashedClaim() as claim:
+                        await release_claims(session, drift.customer_id, [claim])
                     case "due", _:
                         await set_due(session, drift.customer_id, drift.due_at)
             await session.commit()

@@ -19,7 +19,7 @@ TAX_IDS = {Claim("tax-id:br_cpf", "39053344705"), Claim("tax-id:br_cnpj", "12ABC
 EXTERNAL_IDS = {Claim("external-id:erp", "10442"), Claim("external-id:crm", "ana@crm.example")}
 
 
-def held(*given: CustomerEvent, unique: Uniqueness = Uniqueness()) -> frozenset[Claim]:  # noqa: B008
+def held(*given: CustomerEvent, unique: Uniqueness = Uniqueness()) -> frozenset[Claim]:  # noqa: B008  # frozen
     return claims(state(given), unique)
 
 

@@ -106,8 +106,9 @@ def test_any_bytes_are_an_object_or_a_problem(body: bytes) -> None:
 
 @given(st.text(max_size=60), st.text(max_size=60))
 def test_any_text_of_a_path_is_taken_or_a_problem(context: inputs.Context, first: str, second: str) -> None:
-    for in_path in (True, False):
-        with suppress(Problem):
-            inputs.external_id(first, second, context, in_path=in_path)
+    with suppress(Problem):
+        inputs.external_id(first, second, context)
+    with suppress(Problem):
+        inputs.external_id_of({"source": first, "value": second}, context)
     with suppress(Problem):
         assert inputs.tag(inputs.tag(first)) == first.strip()

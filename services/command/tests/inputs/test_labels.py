@@ -29,8 +29,8 @@ def test_an_unfit_tag_is_refused(refused: Refused, tag: str) -> None:
 @pytest.mark.parametrize("value", ["10442", "00Q5e0000abcDE", "A/B c", "12345678901", "5511999998888", "ana@home"])
 def test_an_external_id_is_taken_byte_by_byte(context: inputs.Context, value: str) -> None:
     expected = ExternalId(source="erp", value=value)
-    assert inputs.external_id("erp", value, context, in_path=True) == expected
-    assert inputs.external_id("erp", value, context, in_path=False) == expected
+    assert inputs.external_id("erp", value, context) == expected
+    assert inputs.external_id_of({"source": "erp", "value": value}, context) == expected
     assert inputs.external_id_of({"source": "erp", "value": f" {value} "}, context) == expected
 
 
@@ -56,17 +56,19 @@ def test_an_external_id_is_taken_byte_by_byte(context: inputs.Context, value: st
 def test_an_external_id_that_says_who_somebody_is_is_refused(
     context: inputs.Context, refused: Refused, value: str
 ) -> None:
-    assert refused(inputs.external_id, "erp", value, context, in_path=True) == {"value": "external-id-personal"}
-    assert refused(inputs.external_id, "erp", value, context, in_path=False) == {"#/value": "external-id-personal"}
+    assert refused(inputs.external_id, "erp", value, context) == {"value": "external-id-personal"}
+    assert refused(inputs.external_id_of, {"source": "erp", "value": value}, context) == {
+        "#/value": "external-id-personal"
+    }
     body = {"type": "person", "name": "Ana", "externalIds": [{"source": "erp", "value": value}]}
     assert refused(inputs.register, body, context) == {"#/externalIds/0/value": "external-id-personal"}
 
 
 def test_an_external_id_of_a_personal_source_belongs_into_a_body(context: inputs.Context, refused: Refused) -> None:
-    assert inputs.external_id("passport", "ana@example.com", context, in_path=False) == ExternalId(
+    assert inputs.external_id_of({"source": "passport", "value": "ana@example.com"}, context) == ExternalId(
         source="passport", value="ana@example.com", personal=True
     )
-    assert refused(inputs.external_id, "passport", "X1", context, in_path=True) == {"source": "external-id-personal"}
+    assert refused(inputs.external_id, "passport", "X1", context) == {"source": "external-id-personal"}
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ follows leaves nothing of it.
 """
 
 from collections.abc import Iterable
-from typing import Any, assert_never
+from typing import assert_never
 
 from customerflow_shared.events import (
     CustomerAddressAdded,
@@ -38,18 +38,16 @@ from customerflow_shared.events import (
     CustomerTaxIdRemoved,
     CustomerUntagged,
     Recorded,
+    external_id_of,
 )
 from customerflow_shared.values import (
     Address,
     Consent,
-    ExternalId,
     Issue,
-    PersonalProfile,
-    Profile,
     TaxId,
+    given_fields,
 )
 from customerflow_shared.views import ConsentView, CustomerView, ErasedView, Erasure, LegalHold, View, timestamp
-from msgspec import UNSET
 from msgspec.structs import replace
 
 
@@ -74,7 +72,7 @@ def project(view: View | None, recorded: Recorded) -> View:
             raise HistoryBroken("the customer is registered already")
         case CustomerProfileChanged():
             issues = _issues(view, event.changed, event.issues)
-            return replace(view, data_quality=issues, **_given(event.profile), **_given(event.personal))
+            return replace(view, data_quality=issues, **given_fields(event.profile), **given_fields(event.personal))
         case CustomerEmailChanged():
             issues = _issues(view, ["email"])
             return replace(view, email=event.email, email_verified_at=None, data_quality=issues)
@@ -128,9 +126,9 @@ def project(view: View | None, recorded: Recorded) -> View:
         case CustomerUntagged():
             return replace(view, tags=tuple(tag for tag in view.tags if tag != event.tag))
         case CustomerExternalIdLinked():
-            return replace(view, external_ids=(*view.external_ids, *_external_id(event)))
+            return replace(view, external_ids=(*view.external_ids, *external_id_of(event)))
         case CustomerExternalIdUnlinked():
-            gone = _external_id(event)
+            gone = external_id_of(event)
             return replace(view, external_ids=tuple(one for one in view.external_ids if one not in gone))
         case CustomerAttributesChanged():
             kept = {key: value for key, value in view.attributes.items() if key not in event.changed}
@@ -196,12 +194,6 @@ def _registered(recorded: Recorded, event: CustomerRegistered) -> CustomerView:
     )
 
 
-def _given(fields: Profile | PersonalProfile) -> dict[str, Any]:
-    """The fields that are set; a document names them as a profile does."""
-    values = {name: getattr(fields, name) for name in fields.__struct_fields__}
-    return {name: value for name, value in values.items() if value is not UNSET}
-
-
 def _issues(view: CustomerView, about: Iterable[str], now: tuple[Issue, ...] = ()) -> tuple[Issue, ...]:
     """Those of the document, but of the things at these paths only what is so now."""
     stale = tuple(f"{path}/" for path in about)
@@ -229,12 +221,3 @@ def _with_newest(consents: tuple[ConsentView, ...], event: CustomerConsentRecord
     newest = _shown(event)
     others = (one for one in consents if (one.purpose, one.channel) != (newest.purpose, newest.channel))
     return (*others, newest)
-
-
-def _external_id(event: CustomerExternalIdLinked | CustomerExternalIdUnlinked) -> tuple[ExternalId, ...]:
-    """None if it was personal and is redacted."""
-    if event.value is not None:
-        return (ExternalId(source=event.source, value=event.value),)
-    if event.personal_value is not None:
-        return (ExternalId(source=event.source, value=event.personal_value, personal=True),)
-    return ()

@@ -57,10 +57,7 @@ async def cancel_erasure(
 ) -> Response[None]:
     """While it is pending. The body may be left out."""
     given = await customers.take(request, OPTIONAL_JSON, customer_id)
-    outcome = await given.change(
-        CancelErasure, lambda _: CancelErasure(reason=inputs.reason(given.body)), if_match_required=True
-    )
-    return no_content(outcome)
+    return no_content(await given.change_for_a_reason(CancelErasure))
 
 
 @put(
@@ -90,10 +87,7 @@ async def lift_legal_hold(
 ) -> Response[None]:
     """An erasure that has been waiting for this happens when it is due, or at once. The body may be left out."""
     given = await customers.take(request, OPTIONAL_JSON, customer_id)
-    outcome = await given.change(
-        LiftLegalHold, lambda _: LiftLegalHold(reason=inputs.reason(given.body)), if_match_required=True
-    )
-    return no_content(outcome)
+    return no_content(await given.change_for_a_reason(LiftLegalHold))
 
 
 ROUTES = [request_erasure, cancel_erasure, place_legal_hold, lift_legal_hold]

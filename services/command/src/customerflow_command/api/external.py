@@ -33,7 +33,7 @@ async def upsert_customer(
     which type and name must be given.
     """
     given = await customers.take(request, MERGE_PATCH)
-    external_id = inputs.external_id(source, value, given.context, in_path=True)
+    external_id = inputs.external_id(source, value, given.context)
     outcome = await given.send(
         external_id, UpsertCustomer, lambda customer: inputs.upsert(given.body, given.context, external_id, customer)
     )

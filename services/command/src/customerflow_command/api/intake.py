@@ -24,7 +24,14 @@ from litestar.exceptions import InternalServerException
 from customerflow_command import inputs
 from customerflow_command.api import headers
 from customerflow_command.api.refusals import erased, taken, wrong_code
-from customerflow_command.customer.commands import Command
+from customerflow_command.customer.commands import (
+    ArchiveCustomer,
+    CancelErasure,
+    Command,
+    LiftLegalHold,
+    ReactivateCustomer,
+    RestoreCustomer,
+)
 from customerflow_command.customer.errors import CustomerIsErased, CustomerNotFound
 from customerflow_command.customer.state import Customer
 from customerflow_command.mediator import Handler, IdempotencyKey, Outcome, Request
@@ -33,6 +40,9 @@ from customerflow_command.unit_of_work import ValueTaken
 from customerflow_command.verification import Codes
 
 HttpRequest: TypeAlias = litestar.Request[Any, Any, Any]
+
+
+Reasoned: TypeAlias = ReactivateCustomer | ArchiveCustomer | RestoreCustomer | CancelErasure | LiftLegalHold
 
 
 class Accepts(NamedTuple):
@@ -119,6 +129,10 @@ class Intake:
             return read(customer)
 
         return await self.send(self.ids[0], command, read_for, if_match_required=if_match_required)
+
+    async def change_for_a_reason(self, command: type[Reasoned]) -> Outcome:
+        """A command that has a reason at most, and needs the version."""
+        return await self.change(command, lambda _: command(reason=inputs.reason(self.body)), if_match_required=True)
 
     async def send(
         self,

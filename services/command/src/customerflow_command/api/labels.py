@@ -51,7 +51,7 @@ async def link_external_id(
     given = await customers.take(request, NOTHING, customer_id)
 
     def read(_: object) -> LinkExternalId:
-        return LinkExternalId(external_id=inputs.external_id(source, value, given.context, in_path=True))
+        return LinkExternalId(external_id=inputs.external_id(source, value, given.context))
 
     return no_content(await given.change(LinkExternalId, read))
 
@@ -68,7 +68,7 @@ async def unlink_external_id(
     given = await customers.take(request, NOTHING, customer_id)
 
     def read(_: object) -> UnlinkExternalId:
-        return UnlinkExternalId(external_id=inputs.external_id(source, value, given.context, in_path=True))
+        return UnlinkExternalId(external_id=inputs.external_id(source, value, given.context))
 
     return no_content(await given.change(UnlinkExternalId, read))
 

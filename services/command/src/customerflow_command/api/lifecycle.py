@@ -52,10 +52,7 @@ async def reactivate_customer(
 ) -> Response[Done]:
     """The body may be left out."""
     given = await customers.take(request, OPTIONAL_JSON, customer_id)
-    outcome = await given.change(
-        ReactivateCustomer, lambda _: ReactivateCustomer(reason=inputs.reason(given.body)), if_match_required=True
-    )
-    return done(outcome)
+    return done(await given.change_for_a_reason(ReactivateCustomer))
 
 
 @post(
@@ -67,10 +64,7 @@ async def archive_customer(
 ) -> Response[Done]:
     """The customer keeps its history and what it holds alone, and can be restored. The body may be left out."""
     given = await customers.take(request, OPTIONAL_JSON, customer_id)
-    outcome = await given.change(
-        ArchiveCustomer, lambda _: ArchiveCustomer(reason=inputs.reason(given.body)), if_match_required=True
-    )
-    return done(outcome)
+    return done(await given.change_for_a_reason(ArchiveCustomer))
 
 
 @delete(
@@ -102,10 +96,7 @@ async def restore_customer(
 ) -> Response[Done]:
     """A customer that was suspended when it was archived is suspended again. The body may be left out."""
     given = await customers.take(request, OPTIONAL_JSON, customer_id)
-    outcome = await given.change(
-        RestoreCustomer, lambda _: RestoreCustomer(reason=inputs.reason(given.body)), if_match_required=True
-    )
-    return done(outcome)
+    return done(await given.change_for_a_reason(RestoreCustomer))
 
 
 ROUTES = [suspend_customer, reactivate_customer, archive_customer, delete_customer, restore_customer]

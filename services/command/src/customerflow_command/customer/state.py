@@ -1,7 +1,7 @@
 """What is known of a customer, and how events change it."""
 
 from datetime import date, datetime
-from typing import Any, assert_never
+from typing import assert_never
 from uuid import UUID
 
 from customerflow_shared.events import (
@@ -35,6 +35,7 @@ from customerflow_shared.events import (
     CustomerTaxIdAdded,
     CustomerTaxIdRemoved,
     CustomerUntagged,
+    external_id_of,
 )
 from customerflow_shared.values import (
     Address,
@@ -44,12 +45,11 @@ from customerflow_shared.values import (
     CustomerType,
     DefaultRole,
     ExternalId,
-    PersonalProfile,
     Phone,
-    Profile,
     TaxId,
+    given_fields,
 )
-from msgspec import UNSET, Struct
+from msgspec import Struct
 from msgspec.structs import replace
 
 MAX_FAILURES = 5  # wrong codes, after which none is taken
@@ -124,7 +124,7 @@ def evolve(customer: Customer | None, event: CustomerEvent) -> Customer:
         case CustomerRegistered():
             return registered(event)
         case CustomerProfileChanged():
-            return replace(known, **_set(event.profile), **_set(event.personal))
+            return replace(known, **given_fields(event.profile), **given_fields(event.personal))
         case CustomerEmailChanged():
             return replace(known, email=event.email, email_verified=False, verification=None)
         case CustomerPhoneChanged():
@@ -171,9 +171,9 @@ def evolve(customer: Customer | None, event: CustomerEvent) -> Customer:
         case CustomerUntagged():
             return replace(known, tags=tuple(tag for tag in known.tags if tag != event.tag))
         case CustomerExternalIdLinked():
-            return replace(known, external_ids=(*known.external_ids, *_external_id(event)))
+            return replace(known, external_ids=(*known.external_ids, *external_id_of(event)))
         case CustomerExternalIdUnlinked():
-            gone = _external_id(event)
+            gone = external_id_of(event)
             return replace(known, external_ids=tuple(one for one in known.external_ids if one not in gone))
         case CustomerAttributesChanged():
             kept = {key: value for key, value in known.attributes.items() if key not in event.changed}
@@ -224,11 +224,6 @@ def registered(event: CustomerRegistered) -> Customer:
     )
 
 
-def _set(fields: Profile | PersonalProfile) -> dict[str, Any]:
-    named = {name: getattr(fields, name) for name in fields.__struct_fields__}
-    return {name: value for name, value in named.items() if value is not UNSET}
-
-
 def _consent(event: CustomerConsentRecorded) -> Consent:
     return Consent(**{name: getattr(event, name) for name in Consent.__struct_fields__})
 
@@ -236,15 +231,6 @@ def _consent(event: CustomerConsentRecorded) -> Consent:
 def _other_consents(customer: Customer, event: CustomerConsentRecorded) -> tuple[Consent, ...]:
     of_event = (event.purpose, event.channel)
     return tuple(held for held in customer.consents if (held.purpose, held.channel) != of_event)
-
-
-def _external_id(event: CustomerExternalIdLinked | CustomerExternalIdUnlinked) -> tuple[ExternalId, ...]:
-    """None, if the event is redacted."""
-    if event.value is not None:
-        return (ExternalId(source=event.source, value=event.value),)
-    if event.personal_value is not None:
-        return (ExternalId(source=event.source, value=event.personal_value, personal=True),)
-    return ()
 
 
 def due(customer: Customer) -> datetime | None:

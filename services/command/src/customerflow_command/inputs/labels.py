@@ -27,10 +27,8 @@ def tags(fields: Fields) -> tuple[str, ...]:
     return fields.values("tags", MAX_TAGS, _tag)
 
 
-def external_id(source: str, value: str, context: Context, *, in_path: bool) -> ExternalId:
-    """A personal one does not belong into a path, which others write into their logs."""
-    if not in_path:
-        return external_id_of({"source": source, "value": value}, context)
+def external_id(source: str, value: str, context: Context) -> ExternalId:
+    """One from the path. A personal one does not belong there: others write paths into their logs."""
     fields = Fields({}, frozenset())
     known_source = fields.parameter("source", source, slug)
     personal = known_source in context.personal_sources

@@ -1,6 +1,6 @@
 """What becomes of a customer: reasons, an end of a suspension, the grace before an erasure."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from customerflow_command.customer.commands import PlaceLegalHold, RequestErasure, SuspendCustomer
@@ -17,18 +17,12 @@ _reason = text(MAX_REASON)
 
 
 def suspend(body: dict[str, Any], context: Context) -> SuspendCustomer:
-    fields = Fields(body, {"reason", "until"})
-    given_reason = fields.required("reason", _reason)
-    until = fields.optional("until", after(context.now))
-    fields.check()
+    given_reason, until = _reason_and_end(body, context)
     return SuspendCustomer(reason=given_reason, until=until)
 
 
 def legal_hold(body: dict[str, Any], context: Context) -> PlaceLegalHold:
-    fields = Fields(body, {"reason", "until"})
-    given_reason = fields.required("reason", _reason)
-    until = fields.optional("until", after(context.now))
-    fields.check()
+    given_reason, until = _reason_and_end(body, context)
     return PlaceLegalHold(reason=given_reason, until=until)
 
 
@@ -54,6 +48,14 @@ def erasure(body: dict[str, Any], context: Context) -> RequestErasure:
 def nothing(body: dict[str, Any]) -> None:
     """For commands that have no fields."""
     Fields(body, frozenset()).check()
+
+
+def _reason_and_end(body: dict[str, Any], context: Context) -> tuple[str, datetime | None]:
+    fields = Fields(body, {"reason", "until"})
+    given_reason = fields.required("reason", _reason)
+    until = fields.optional("until", after(context.now))
+    fields.check()
+    return given_reason, until
 
 
 def _grace_days(value: Any) -> int:
