@@ -47,7 +47,7 @@ test: $(READY)  ## Run every test on real servers, and the services' also on the
 	@CF_TEST_SERVERS=newest $(PY) -m pytest -m servers services
 
 .PHONY: test-compose
-test-compose: $(READY)  ## Run the end-to-end tests on Docker Compose, once as it is and once scaled
+test-compose: $(READY)  ## Run the end-to-end tests on Docker Compose, then on a scaled one what replicas could change
 	@PYTHON=$(PY) deploy/compose-e2e
 
 .PHONY: unit
