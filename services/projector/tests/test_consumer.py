@@ -75,6 +75,7 @@ async def test_what_is_published_is_applied_and_acknowledged(
     store = EventStore()
     async with consuming(cf_amqp_url, model, Applier(model, store)):
         await until(holds(model, HISTORY))
+        await asyncio.sleep(0.5)  # it is acknowledged only after it has been stored
     assert (await queues.waiting(), store.asked) == (0, 0)
 
 
