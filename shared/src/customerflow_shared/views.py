@@ -2,10 +2,31 @@
 
     cf:live                        the generation that answers queries; absent = nothing to answer from
     cf:building                    the generation being built beside it, if any
+    cf:previous                    the one that was live before, kept up to date for a while: the way back
     cf:vouched                     run id of the Redis process whose contents the projector has vouched for
-    cf:<generation>:customer:<id>  one customer: the version in decimal (and " erased"), a line feed, the document
-    cf:<generation>:checkpoint     position up to which every event is known to be applied
-    cf:<generation>:parked         hash: customer id -> why its events cannot be applied (no payload)
+
+Of each generation, below `cf:<generation>:`
+
+    customer:<id>       one customer: the version in decimal (and " erased"), a line feed, the document
+    timeline:<id>       list: the entries of the versions after the last block, oldest first
+    blocks:<id>         list: blocks of `timeline.BLOCK` entries each
+    order:created       sorted set: id by when it was registered (milliseconds)
+    order:updated       sorted set: id by when it was changed last (milliseconds)
+    order:name          sorted set, by bytes: folded name, NUL, id
+    facet:<facet>       sorted set: id by when it was registered, of all who have the facet
+    names               hash: id -> folded names, as `indexing.names` gives them
+    words               sorted set, by bytes: word of a name, NUL, id
+    lookup              sorted set, by bytes: HMAC of an address, number or id, then the customer's id
+    lookup-key          fingerprint of the key of those HMACs
+    counts              hash: total -> customers; none that is 0
+    days                hash: day -> customers registered
+    changes             sorted set: line of the change stream by position; the newest `CHANGES_KEPT`
+    applied             position up to which every event is applied (or its customer parked), a space, when it was
+                        recorded (milliseconds)
+    handled             sorted set: positions beyond `applied` that are applied as well, `<position> <milliseconds>`
+    checked             when all that the event store had was last seen to be applied (milliseconds)
+    checkpoint          position up to which the event feed has been followed
+    parked              hash: customer id -> why its events cannot be applied (no payload)
 
 A generation is named `<schema>-<random>`; another `SCHEMA` than the live one's makes the projector build anew.
 """
@@ -29,10 +50,12 @@ from customerflow_shared.values import (
     TaxId,
 )
 
-SCHEMA = "2"
+SCHEMA = "3"
 LIVE = "cf:live"
 BUILDING = "cf:building"
+PREVIOUS = "cf:previous"
 VOUCHED = "cf:vouched"
+CHANGES_KEPT = 100_000
 
 
 class ConsentView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
@@ -138,8 +161,24 @@ def is_generation_key(key: str) -> bool:
     return re.match(r"cf:[0-9]+-[0-9a-f]{8}:", key) is not None
 
 
+def key(generation: str, name: str) -> str:
+    return f"cf:{generation}:{name}"
+
+
 def customer_key(generation: str, customer_id: UUID | str) -> str:
     return f"cf:{generation}:customer:{customer_id}"
+
+
+def timeline_key(generation: str, customer_id: UUID | str) -> str:
+    return f"cf:{generation}:timeline:{customer_id}"
+
+
+def blocks_key(generation: str, customer_id: UUID | str) -> str:
+    return f"cf:{generation}:blocks:{customer_id}"
+
+
+def facet_key(generation: str, facet: str) -> str:
+    return f"cf:{generation}:facet:{facet}"
 
 
 def checkpoint_key(generation: str) -> str:
@@ -148,6 +187,16 @@ def checkpoint_key(generation: str) -> str:
 
 def parked_key(generation: str) -> str:
     return f"cf:{generation}:parked"
+
+
+class Notice(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """A line of the change stream: that something happened to a customer. No personal data."""
+
+    position: int
+    customer_id: UUID
+    version: int
+    type: str
+    recorded_at: str
 
 
 class Stored(NamedTuple):

@@ -1,8 +1,9 @@
 """What only one customer may hold, and when two spellings are one value."""
 
 import pytest
-from customerflow_command.customer.claims import Claim, Uniqueness, claims, email_key, external_id_claim
+from customerflow_command.customer.claims import Claim, Uniqueness, claims, external_id_claim
 from customerflow_shared.events import CustomerEmailChanged, CustomerEvent
+from customerflow_shared.normal_forms import email_key
 from customerflow_shared.values import Phone
 
 from .sentences import ARCHIVED, ERASED, REGISTERED, erp, personal, registered, state, tax_id

@@ -131,7 +131,8 @@ def project(view: View | None, recorded: Recorded) -> View:
             gone = external_id_of(event)
             return replace(view, external_ids=tuple(one for one in view.external_ids if one not in gone))
         case CustomerAttributesChanged():
-            kept = {key: value for key, value in view.attributes.items() if key not in event.changed}
+            removed = set(event.changed) - event.attributes.keys()
+            kept = {key: value for key, value in view.attributes.items() if key not in removed}
             issues = _issues(view, [f"attributes/{key}" for key in event.changed])
             return replace(view, attributes=kept | event.attributes, data_quality=issues)
         case CustomerSuspended():
@@ -218,6 +219,7 @@ def _shown(consent: Consent | CustomerConsentRecorded) -> ConsentView:
 
 
 def _with_newest(consents: tuple[ConsentView, ...], event: CustomerConsentRecorded) -> tuple[ConsentView, ...]:
+    """In place of the one before it, if there is one: what is listed keeps its order."""
     newest = _shown(event)
-    others = (one for one in consents if (one.purpose, one.channel) != (newest.purpose, newest.channel))
-    return (*others, newest)
+    among = {(one.purpose, one.channel): one for one in consents}
+    return tuple((among | {(newest.purpose, newest.channel): newest}).values())

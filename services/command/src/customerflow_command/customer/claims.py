@@ -1,9 +1,9 @@
 """What only one customer may hold, in the form in which two spellings of it are equal."""
 
-import unicodedata
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from customerflow_shared.normal_forms import email_key
 from customerflow_shared.values import ExternalId, Phone, TaxId
 from msgspec import Struct
 
@@ -48,15 +48,3 @@ def _tax_id_claim(tax_id: TaxId) -> Claim:
 
 def _phone_key(phone: Phone) -> str:
     return phone.number if phone.extension is None else f"{phone.number};ext={phone.extension}"
-
-
-def email_key(email: str) -> str:
-    """Case makes no difference, accents and dots do; a domain is the same in Unicode and in its ASCII form."""
-    local, _, domain = email.rpartition("@")
-    labels = unicodedata.normalize("NFC", domain.lower()).split(".")
-    return f"{unicodedata.normalize('NFC', local.casefold())}@{'.'.join(map(_ascii_label, labels))}"
-
-
-def _ascii_label(label: str) -> str:
-    """Not Python's `idna` codec: that one follows the standard of 2003, to which two domains of today are one."""
-    return label if label.isascii() else f"xn--{label.encode('punycode').decode()}"

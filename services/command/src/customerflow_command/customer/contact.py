@@ -10,8 +10,8 @@ from customerflow_shared.events import (
     CustomerEvent,
     CustomerPhoneVerified,
 )
+from customerflow_shared.normal_forms import email_key
 
-from customerflow_command.customer.claims import email_key
 from customerflow_command.customer.commands import ConfirmEmail, RequestEmailVerification, VerifyEmail, VerifyPhone
 from customerflow_command.customer.errors import CodeIssuedRecently, ContactChanged, NoPendingVerification
 from customerflow_command.customer.state import MAX_FAILURES, Customer, Verification
