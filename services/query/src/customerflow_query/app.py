@@ -9,7 +9,9 @@ from litestar import Litestar
 from litestar.types import ASGIApp
 from opentelemetry.instrumentation.redis import RedisInstrumentor
 
-from customerflow_query import api, documentation, reader
+from customerflow_query import api, read_model
+from customerflow_query.api import documentation
+from customerflow_query.read_model import ReadModel
 from customerflow_query.reader import Reader
 
 
@@ -20,9 +22,9 @@ class QuerySettings(Listen, frozen=True, kw_only=True):
 
 def query_api(config: QuerySettings) -> tuple[ASGIApp, service.Health]:
     RedisInstrumentor().instrument()
-    redis = reader.connect(config.redis_url)
-    customers = Reader(redis)
-    health = service.Health({"redis": customers.check})
+    redis = read_model.connect(config.redis_url)
+    model = ReadModel(redis)
+    health = service.Health({"redis": model.check})
 
     @asynccontextmanager
     async def lifespan(_: Litestar) -> AsyncIterator[None]:
@@ -35,6 +37,8 @@ def query_api(config: QuerySettings) -> tuple[ASGIApp, service.Health]:
         handlers=[],
         health=health,
         lifespan=[lifespan],
+        translations=api.TRANSLATIONS,
+        dependencies={"model": model},
         documented={"/v1/customers/{customer_id}": documentation.customer_path()},
     )
-    return api.CustomerRoute(customers, app), health
+    return api.CustomerRoute(Reader(model), app), health

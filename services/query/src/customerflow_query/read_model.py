@@ -1,0 +1,193 @@
+"""The read model as a reader sees it: one live generation, how fresh it is, and whether anything may be missing."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Generic, NamedTuple, TypeVar, cast
+from uuid import UUID
+
+from customerflow_shared import views
+from customerflow_shared.views import Stored
+from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.connection import AbstractConnection
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+from redis.retry import Retry
+
+T = TypeVar("T")
+
+ATTEMPTS = 3
+FIRST_PAUSE = 0.002  # seconds
+LONGEST_PAUSE = 0.05
+
+FAILURES = (RedisError, OSError, TimeoutError)
+"""What a client raises if Redis does not answer."""
+
+
+class Rebuilding(Exception):
+    """The read model is not complete: what it does not show may exist all the same."""
+
+
+class ReadModelUnavailable(Exception):
+    """Redis does not answer."""
+
+
+class Vanished(Exception):
+    """An index names a customer whose document is not there: the read is made anew."""
+
+
+class Freshness(NamedTuple):
+    """Every event up to the position is shown. So was all that there was at `as_of`, in milliseconds since 1970; 0 if
+    that is not known.
+    """
+
+    position: int
+    as_of: int
+
+
+class PositionNotReached(Exception):
+    """The read model has not come as far as was asked for."""
+
+    def __init__(self, freshness: Freshness) -> None:
+        super().__init__(f"at {freshness.position}")
+        self.freshness = freshness
+
+
+class Found(NamedTuple, Generic[T]):
+    value: T
+    freshness: Freshness
+
+
+class State(NamedTuple):
+    """What is read in, before anything is read."""
+
+    generation: str
+    vouched: bytes | None
+    freshness: Freshness
+
+
+class Pool(BlockingConnectionPool):
+    """Counts its connections: while none is new, it is still the same process that answers."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(redis_connect_func=self._connect, **options)
+        self.connected = 0
+
+    async def _connect(self, connection: AbstractConnection) -> None:
+        self.connected += 1
+        await connection.on_connect()
+
+
+def connect(url: str) -> Redis:
+    """A client that gives up after 2 seconds: a query has someone waiting."""
+    pool = Pool.from_url(
+        url,
+        max_connections=8,
+        timeout=2,
+        socket_timeout=2,
+        socket_connect_timeout=2,
+        health_check_interval=30,
+        retry=Retry(NoBackoff(), 1),
+    )
+    return Redis.from_pool(pool)  # which closes its connections with it
+
+
+class ReadModel:
+    """`redis` is a client as `connect` gives it."""
+
+    def __init__(self, redis: Redis) -> None:
+        self.redis = redis
+        self._pool = cast(Pool, redis.connection_pool)
+        self._generation = ""
+        self._compared: tuple[int, bytes | None] = (-1, None)
+
+    async def read(self, look: Callable[[str], Awaitable[T]], *, position: int = 0, wait: float = 1.0) -> Found[T]:
+        """What `look` finds in the live generation, once that has come to the position.
+
+        A look that meets the end of its generation, or another process, is made anew. Raises PositionNotReached,
+        Rebuilding or ReadModelUnavailable.
+        """
+        deadline = asyncio.get_running_loop().time() + wait
+        try:
+            for _ in range(ATTEMPTS):
+                before = await self._reached(position, deadline)
+                try:
+                    value = await look(before.generation)
+                except Vanished:
+                    continue
+                after = await self.state()
+                if after[:2] == before[:2] and await self.is_vouched_for(after):
+                    return Found(value, before.freshness)
+        except FAILURES as error:
+            raise ReadModelUnavailable(type(error).__name__) from error
+        raise Rebuilding("the read model changed again and again, or has been restarted")
+
+    async def documents(self, generation: str, customers: Sequence[UUID]) -> list[Stored]:
+        """Raises Vanished if one of them is not there."""
+        if not customers:
+            return []
+        found = await self.redis.mget([views.customer_key(generation, one) for one in customers])
+        if not all(found):
+            raise Vanished("a document")
+        return [views.split(cast(bytes, stored)) for stored in found]
+
+    async def state(self) -> State:
+        """Raises Rebuilding if no generation of this schema is live."""
+        return (await self.fetch(lambda _: []))[0]
+
+    async def fetch(self, keys: Callable[[str], Sequence[str]]) -> tuple[State, list[bytes | None]]:
+        """What lies at these keys of the live generation; which one that is, is asked for in the same command. Raises
+        as `state` does.
+        """
+        while True:
+            generation = self._generation
+            # a client without decode_responses gives bytes
+            live, vouched, applied, checked, *found = cast(
+                list[bytes | None],
+                await self.redis.mget(
+                    views.LIVE,
+                    views.VOUCHED,
+                    views.key(generation, "applied"),
+                    views.key(generation, "checked"),
+                    *keys(generation),
+                ),
+            )
+            if live is None:
+                raise Rebuilding("no generation is live")
+            if live.decode() == generation:
+                return State(generation, vouched, _freshness(applied, checked)), found
+            if not views.is_of_this_schema(live.decode()):
+                raise Rebuilding("the live generation has another schema")
+            self._generation = live.decode()
+
+    async def is_vouched_for(self, state: State) -> bool:
+        """Whether the process that the projector had vouched for is the one that runs: one that was restarted may
+        have lost customers.
+        """
+        # counted first: one that is made while the process tells its name may lead to another
+        seen = (self._pool.connected, state.vouched)
+        if seen != self._compared:
+            run_id = (await self.redis.info("server"))["run_id"]
+            if state.vouched is None or state.vouched.decode() != run_id:
+                return False
+            self._compared = seen
+        return True
+
+    async def check(self) -> None:
+        """Raises Rebuilding or RedisError unless there is something to answer from."""
+        await self.state()
+
+    async def _reached(self, position: int, deadline: float) -> State:
+        clock, pause = asyncio.get_running_loop().time, FIRST_PAUSE
+        while True:
+            state = await self.state()
+            if state.freshness.position >= position:
+                return state
+            if clock() + pause > deadline:
+                raise PositionNotReached(state.freshness)
+            await asyncio.sleep(pause)
+            pause = min(pause * 1.5, LONGEST_PAUSE)
+
+
+def _freshness(applied: bytes | None, checked: bytes | None) -> Freshness:
+    position, _, recorded = (applied or b"0 0").partition(b" ")
+    return Freshness(int(position), max(int(recorded or 0), int(checked or 0)))
