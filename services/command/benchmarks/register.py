@@ -19,11 +19,12 @@ from customerflow_command import inputs
 from customerflow_command.customer.claims import Uniqueness, claims
 from customerflow_command.customer.decide import decide
 from customerflow_command.customer.state import evolve
-from customerflow_command.inputs import tax_ids
-from customerflow_command.inputs.fields import Unfit
 from customerflow_local.instance import RUN
 from customerflow_local.stack import Stack
 from customerflow_shared.ids import uuid7
+from customerflow_shared.inputs import tax_ids
+from customerflow_shared.inputs.fields import Unfit
+from customerflow_shared.inputs.strict_json import json_object
 
 ROUNDS = 3000
 WARM_UP = 50
@@ -97,13 +98,13 @@ def main() -> None:
 def pure_part() -> dict[str, float]:
     raw = json.dumps(BODY, ensure_ascii=False).encode()
     context = inputs.Context(now=NOW, new_id=uuid7)
-    body = inputs.json_object(raw)
+    body = json_object(raw)
     command = inputs.register(body, context)
     events = decide(None, command, NOW)
     customer = reduce(evolve, events, None)
     assert customer is not None
     steps: dict[str, Callable[[], object]] = {
-        "read JSON": lambda: inputs.json_object(raw),
+        "read JSON": lambda: json_object(raw),
         "read fields": lambda: inputs.register(body, context),
         "decide": lambda: decide(None, command, NOW),
         "evolve": lambda: reduce(evolve, events, None),

@@ -8,6 +8,7 @@ import pytest
 from customerflow_command import inputs
 from customerflow_command.customer.state import Customer
 from customerflow_command.inputs import bodies
+from customerflow_shared.inputs.bodies import ExternalIdBody, TaxIdBody
 from customerflow_shared.openapi import inline_schema
 from customerflow_shared.problems import Problem
 from customerflow_shared.values import Address, ExternalId
@@ -27,11 +28,11 @@ READERS: Mapping[type[Struct], Read] = {
     bodies.EmailVerificationBody: inputs.verify_email,
     bodies.PhoneVerificationBody: inputs.verify_phone,
     bodies.ConfirmationBody: lambda body, _: inputs.code(body),
-    bodies.TaxIdBody: inputs.add_tax_id,
+    TaxIdBody: inputs.add_tax_id,
     bodies.AddressBody: inputs.add_address,
     bodies.AddressChangeBody: lambda body, context: inputs.change_address(body, context, HOME),
     bodies.DefaultAddressBody: lambda body, _: inputs.default_address(body, "billing"),
-    bodies.ExternalIdBody: inputs.external_id_of,
+    ExternalIdBody: inputs.external_id_of,
     bodies.ConsentBody: lambda body, context: inputs.consent(body, context, "news", "email"),
     bodies.SuspensionBody: inputs.suspend,
     bodies.ReasonBody: lambda body, _: inputs.reason(body),

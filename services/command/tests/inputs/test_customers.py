@@ -8,6 +8,7 @@ import pytest
 from customerflow_command import inputs
 from customerflow_command.customer.commands import ChangeCustomer, RegisterCustomer
 from customerflow_command.customer.state import Customer
+from customerflow_shared.inputs.fields import MAX_FAULTS
 from customerflow_shared.problems import Problem
 from customerflow_shared.values import Consent, ExternalId, Issue, PersonalProfile, Phone, Profile
 from msgspec import UNSET
@@ -235,7 +236,7 @@ def test_no_fault_repeats_a_value(context: inputs.Context) -> None:
 def test_thousands_of_faults_are_cut_off(context: inputs.Context) -> None:
     with pytest.raises(Problem) as caught:
         inputs.register({f"field{number}": number for number in range(5000)}, context)
-    assert len(caught.value.errors) == inputs.MAX_FAULTS
+    assert len(caught.value.errors) == MAX_FAULTS
 
 
 def test_a_patch_leaves_alone_what_it_does_not_mention(context: inputs.Context) -> None:

@@ -8,7 +8,7 @@ import pytest
 from customerflow_command import inputs
 from customerflow_command.customer.commands import RequestErasure, SuspendCustomer
 from customerflow_command.inputs.attributes import attribute
-from customerflow_command.inputs.fields import Unfit
+from customerflow_shared.inputs.fields import Unfit
 from customerflow_shared.values import Consent, ExternalId
 
 Refused = Callable[..., dict[str, str]]

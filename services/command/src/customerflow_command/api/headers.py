@@ -6,9 +6,8 @@ from uuid import UUID
 
 from customerflow_shared import requests
 from customerflow_shared.events import Actor
+from customerflow_shared.inputs.clear import says_who
 from customerflow_shared.problems import Problem
-
-from customerflow_command.inputs.clear import says_who
 
 # a quoted string of structured fields (RFC 9651), or its content bare, as most clients send it
 _QUOTED = re.compile(r'"((?:[\x20\x21\x23-\x5b\x5d-\x7e]|\\["\\]){1,510})"')

@@ -17,9 +17,10 @@ import litestar
 from customerflow_shared import requests
 from customerflow_shared.events import Actor
 from customerflow_shared.ids import uuid7
+from customerflow_shared.inputs.body import received
+from customerflow_shared.inputs.strict_json import json_object
 from customerflow_shared.problems import Problem
 from customerflow_shared.values import ExternalId
-from litestar.exceptions import InternalServerException
 
 from customerflow_command import inputs
 from customerflow_command.api import headers
@@ -79,7 +80,7 @@ class Customers:
         """
         _check_path(request)
         requests.parameters(request.scope["query_string"])
-        raw = await _body(request, accepts)
+        raw = await received(request, accepts.media_type, required=accepts.required)
         identifiers = tuple(map(requests.identifier, ids))
         _check_text(request)
         key = headers.idempotency_key(_header(request, "idempotency-key"))
@@ -88,7 +89,7 @@ class Customers:
         precondition = if_match(", ".join(tags) if (tags := _header(request, "if-match")) else None)
         actor = headers.actor(_header(request, "customerflow-actor"))
         correlation_id = headers.correlation_id(_header(request, "customerflow-correlation-id"))
-        body = inputs.json_object(raw) if raw or accepts.required else {}
+        body = json_object(raw) if raw or accepts.required else {}
         return Intake(
             accepts=accepts,
             ids=identifiers,
@@ -188,26 +189,6 @@ def _raw_path(request: HttpRequest) -> bytes:
 
 def _header(request: HttpRequest, name: str) -> list[str]:
     return request.headers.getall(name, [])
-
-
-async def _body(request: HttpRequest, accepts: Accepts) -> bytes:
-    """The raw body. Raises Problem `unsupported-media-type`; the framework refuses oversized ones."""
-    if request.headers.get("content-encoding", "identity").strip().lower() != "identity":
-        raise Problem("unsupported-media-type", "Send the body as it is.", headers={"Accept-Encoding": "identity"})
-    name, _, parameter = request.headers.get("content-type", "").partition(";")
-    charset = parameter.strip().lower().replace('"', "")
-    fit = name.strip().lower() == accepts.media_type and charset in ("", "charset=utf-8")
-    try:
-        body = await request.body() if fit or not accepts.required else b""
-    except InternalServerException:
-        # how the framework says that the client has hung up; nobody reads the answer
-        raise Problem("bad-request", "The body has been cut off.") from None
-    if not fit and (accepts.required or body):
-        named = "Accept-Patch" if request.method == "PATCH" else "Accept"
-        raise Problem(
-            "unsupported-media-type", f"Send {accepts.media_type} in UTF-8.", headers={named: accepts.media_type}
-        )
-    return body
 
 
 def _payload(request: HttpRequest, ids: Sequence[str], identifiers: Sequence[UUID], body: dict[str, Any]) -> bytes:

@@ -1,5 +1,6 @@
 """Tags, and the names that other systems have for the customer. Setting one twice is setting it once."""
 
+from customerflow_shared.inputs.bodies import ExternalIdBody
 from customerflow_shared.openapi import Body
 from litestar import Response, delete, post, put
 from litestar.di import NamedDependency
@@ -11,7 +12,6 @@ from customerflow_command.api.answers import Done, done, no_content
 from customerflow_command.api.documentation import DONE, GONE, command
 from customerflow_command.api.intake import JSON, NOTHING, Customers, HttpRequest
 from customerflow_command.customer.commands import LinkExternalId, TagCustomer, UnlinkExternalId, UntagCustomer
-from customerflow_command.inputs.bodies import ExternalIdBody
 
 _TAG = "/v1/customers/{customer_id:str}/tags/{tag:str}"
 _EXTERNAL_IDS = "/v1/customers/{customer_id:str}/external-ids"

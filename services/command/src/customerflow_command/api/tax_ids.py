@@ -1,5 +1,6 @@
 """The customer's tax ids."""
 
+from customerflow_shared.inputs.bodies import TaxIdBody
 from customerflow_shared.openapi import Answer, Body
 from litestar import Response, delete, post
 from litestar.di import NamedDependency
@@ -11,7 +12,6 @@ from customerflow_command.api.answers import TaxIdThere, no_content, tax_id_ther
 from customerflow_command.api.documentation import ETAG, GONE, REPLAYED, command
 from customerflow_command.api.intake import JSON, NOTHING, Customers, HttpRequest
 from customerflow_command.customer.commands import AddTaxId, RemoveTaxId
-from customerflow_command.inputs.bodies import TaxIdBody
 
 
 @post(

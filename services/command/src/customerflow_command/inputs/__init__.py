@@ -1,4 +1,4 @@
-"""From the body of a request to a command: strict JSON, then every field with its own verdict, all faults at once.
+"""From the body of a request to a command: every field with its own verdict, all faults at once.
 
 All of it is pure. A reader raises Problem `invalid-fields` with a fault for each unfit value, which is never repeated.
 """
@@ -8,15 +8,12 @@ from customerflow_command.inputs.consents import consent
 from customerflow_command.inputs.context import Context
 from customerflow_command.inputs.customers import change, register, upsert
 from customerflow_command.inputs.emails import code, verify_email
-from customerflow_command.inputs.fields import MAX_FAULTS
 from customerflow_command.inputs.labels import external_id, external_id_in, external_id_of, tag
 from customerflow_command.inputs.lifecycle import erasure, legal_hold, nothing, reason, suspend
 from customerflow_command.inputs.phones import verify_phone
-from customerflow_command.inputs.strict_json import json_object
 from customerflow_command.inputs.tax_ids import add_tax_id
 
 __all__ = [
-    "MAX_FAULTS",
     "Context",
     "add_address",
     "add_tax_id",
@@ -29,7 +26,6 @@ __all__ = [
     "external_id",
     "external_id_in",
     "external_id_of",
-    "json_object",
     "legal_hold",
     "nothing",
     "reason",

@@ -4,15 +4,15 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
+from customerflow_shared.inputs.countries import country
+from customerflow_shared.inputs.fields import REQUIRED, Fields, Unfit
+from customerflow_shared.inputs.text import ascii_compatible, one_of, text, trimmed, uuid
 from customerflow_shared.values import Address, AddressRole, DefaultRole, Issue
 
 from customerflow_command.customer.commands import AddAddress, ChangeAddress, SetDefaultAddress
 from customerflow_command.customer.limits import MAX_ADDRESSES
 from customerflow_command.inputs import postal
 from customerflow_command.inputs.context import Context
-from customerflow_command.inputs.countries import country
-from customerflow_command.inputs.fields import REQUIRED, Fields, Unfit
-from customerflow_command.inputs.text import ascii_compatible, one_of, text, trimmed, uuid
 
 _KNOWN = frozenset(
     {

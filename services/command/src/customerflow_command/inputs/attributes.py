@@ -3,12 +3,12 @@
 import math
 from typing import Any
 
+from customerflow_shared.inputs.fields import Fields, Unfit
+from customerflow_shared.inputs.text import text
 from customerflow_shared.values import Attribute
 from msgspec import UNSET, UnsetType
 
 from customerflow_command.customer.limits import MAX_ATTRIBUTES
-from customerflow_command.inputs.fields import Fields, Unfit
-from customerflow_command.inputs.text import text
 
 MAX_KEY = 40
 MAX_ATTRIBUTE = 500

@@ -4,8 +4,9 @@ from datetime import date, datetime
 from typing import Annotated, TypeAlias
 from uuid import UUID
 
+from customerflow_shared.inputs.bodies import SLUG, Body, Country, Email, ExternalIdBody, PhoneNumber, TaxIdBody
 from customerflow_shared.values import AddressRole, ConsentState, CustomerType
-from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec import UNSET, Meta, UnsetType
 
 from customerflow_command.customer.limits import (
     MAX_ADDRESSES,
@@ -16,32 +17,17 @@ from customerflow_command.customer.limits import (
     MAX_TAX_IDS,
 )
 from customerflow_command.inputs.attributes import MAX_ATTRIBUTE, MAX_INTEGER, MAX_KEY
-from customerflow_command.inputs.emails import MAX_EMAIL
-from customerflow_command.inputs.labels import MAX_EXTERNAL_ID
 from customerflow_command.inputs.lifecycle import MAX_GRACE_DAYS, MAX_REASON
-from customerflow_command.inputs.phones import MAX_EXTENSION, MAX_PHONE
+from customerflow_command.inputs.phones import MAX_EXTENSION
 from customerflow_command.inputs.profile import MAX_LOCALE, MAX_NAME
-from customerflow_command.inputs.tax_ids import CHECKS, MAX_TAX_ID
-
-_SLUG = r"^[a-z0-9][a-z0-9_.:-]{0,49}$"
 
 Name: TypeAlias = Annotated[str, Meta(min_length=1, max_length=MAX_NAME, examples=["Ana Souza"])]
-Email: TypeAlias = Annotated[str, Meta(max_length=MAX_EMAIL, examples=["ana@example.com"])]
-PhoneNumber: TypeAlias = Annotated[
-    str,
-    Meta(
-        max_length=MAX_PHONE,
-        description="With + and its country, or as it is dialled in `phoneCountry`. Kept as E.164.",
-        examples=["(11) 99999-8888"],
-    ),
-]
-Country: TypeAlias = Annotated[str, Meta(pattern="^[A-Z]{2}$", description="ISO 3166-1 alpha-2.", examples=["BR"])]
 Extension: TypeAlias = Annotated[str, Meta(pattern=f"^[0-9]{{1,{MAX_EXTENSION}}}$", examples=["12"])]
 BirthDate: TypeAlias = Annotated[date, Meta(description="1900-01-01 until today.", examples=["1985-03-17"])]
 Locale: TypeAlias = Annotated[str, Meta(max_length=MAX_LOCALE, description="BCP 47.", examples=["pt-BR"])]
 TimeZone: TypeAlias = Annotated[str, Meta(description="Of the IANA database.", examples=["America/Sao_Paulo"])]
-Stage: TypeAlias = Annotated[str, Meta(pattern=_SLUG, examples=["lead"])]
-Method: TypeAlias = Annotated[str, Meta(pattern=_SLUG, examples=["double-opt-in"])]
+Stage: TypeAlias = Annotated[str, Meta(pattern=SLUG, examples=["lead"])]
+Method: TypeAlias = Annotated[str, Meta(pattern=SLUG, examples=["double-opt-in"])]
 Past: TypeAlias = Annotated[
     datetime, Meta(tz=True, description="Not in the future.", examples=["2026-11-22T15:00:00.000Z"])
 ]
@@ -56,24 +42,13 @@ PostalCode: TypeAlias = Annotated[str, Meta(min_length=1, max_length=20, example
 House: TypeAlias = Annotated[str, Meta(min_length=1, max_length=20, examples=["1578"])]
 Label: TypeAlias = Annotated[str, Meta(min_length=1, max_length=50, examples=["casa"])]
 Roles: TypeAlias = Annotated[list[AddressRole], Meta(max_length=3, examples=[["billing", "shipping"]])]
-Tag: TypeAlias = Annotated[str, Meta(pattern=_SLUG, examples=["vip"])]
+Tag: TypeAlias = Annotated[str, Meta(pattern=SLUG, examples=["vip"])]
 Token: TypeAlias = Annotated[str, Meta(min_length=1, max_length=100, examples=["checkout"])]
 Reason: TypeAlias = Annotated[str, Meta(min_length=1, max_length=MAX_REASON, examples=["asked by phone"])]
 Text: TypeAlias = Annotated[str, Meta(min_length=1, max_length=MAX_ATTRIBUTE, examples=["M"])]
 Integer: TypeAlias = Annotated[int, Meta(ge=-MAX_INTEGER - 1, le=MAX_INTEGER)]
 Key: TypeAlias = Annotated[str, Meta(min_length=1, max_length=MAX_KEY)]
 Value: TypeAlias = Text | Integer | float | bool | None
-
-
-class Body(Struct, kw_only=True, forbid_unknown_fields=True, omit_defaults=True, rename="camel"):
-    """One JSON object, without other members than these."""
-
-
-class TaxIdBody(Body, kw_only=True):
-    """Punctuation may be left out; the compact form is kept."""
-
-    type: Annotated[str, Meta(extra_json_schema={"enum": sorted(CHECKS)}, examples=["br_cpf"])]
-    value: Annotated[str, Meta(min_length=1, max_length=MAX_TAX_ID, examples=["390.533.447-05"])]
 
 
 class AddressBody(Body, kw_only=True):
@@ -118,8 +93,8 @@ class ConsentBody(Body, kw_only=True):
     state: ConsentState
     captured_at: Past
     source: Token
-    legal_basis: Annotated[str, Meta(pattern=_SLUG, examples=["consent"])] | None = None
-    opt_in_level: Annotated[str, Meta(pattern=_SLUG, examples=["double"])] | None = None
+    legal_basis: Annotated[str, Meta(pattern=SLUG, examples=["consent"])] | None = None
+    opt_in_level: Annotated[str, Meta(pattern=SLUG, examples=["double"])] | None = None
     policy_version: Annotated[str, Meta(min_length=1, max_length=100, examples=["2026-01"])] | None = None
     evidence_ref: Annotated[str, Meta(min_length=1, max_length=500, examples=["form 4711, page 2"])] | None = None
     expires_at: Future | None = None
@@ -128,15 +103,8 @@ class ConsentBody(Body, kw_only=True):
 class ConsentOfRegistration(ConsentBody, kw_only=True):
     """A consent that was given with the registration."""
 
-    purpose: Annotated[str, Meta(pattern=_SLUG, examples=["newsletter"])]
-    channel: Annotated[str, Meta(pattern=_SLUG, examples=["email"])]
-
-
-class ExternalIdBody(Body, kw_only=True):
-    """Compared byte by byte. An e-mail address, phone number, CPF or CNPJ only from a source declared personal."""
-
-    source: Annotated[str, Meta(pattern=_SLUG, examples=["erp"])]
-    value: Annotated[str, Meta(min_length=1, max_length=MAX_EXTERNAL_ID, examples=["10442"])]
+    purpose: Annotated[str, Meta(pattern=SLUG, examples=["newsletter"])]
+    channel: Annotated[str, Meta(pattern=SLUG, examples=["email"])]
 
 
 class RegisterBody(Body, kw_only=True):

@@ -3,15 +3,15 @@
 from collections.abc import Set
 from typing import Any
 
+from customerflow_shared.inputs.clear import slug, token
+from customerflow_shared.inputs.fields import Fields, Unfit
+from customerflow_shared.inputs.text import one_of, text
+from customerflow_shared.inputs.times import after, past
 from customerflow_shared.values import Consent, ConsentState
 
 from customerflow_command.customer.commands import RecordConsent
 from customerflow_command.customer.limits import MAX_CONSENTS
-from customerflow_command.inputs.clear import slug, token
 from customerflow_command.inputs.context import Context
-from customerflow_command.inputs.fields import Fields, Unfit
-from customerflow_command.inputs.text import one_of, text
-from customerflow_command.inputs.times import after, past
 
 _RECORD: Set[str] = {
     "state",

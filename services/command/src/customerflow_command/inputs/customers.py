@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from customerflow_shared.inputs.emails import email
+from customerflow_shared.inputs.fields import Fields
 from customerflow_shared.values import ExternalId
 from msgspec import UNSET, structs
 
@@ -11,8 +13,6 @@ from customerflow_command.inputs import addresses, profile
 from customerflow_command.inputs.attributes import attributes, patched_attributes
 from customerflow_command.inputs.consents import consents
 from customerflow_command.inputs.context import Context
-from customerflow_command.inputs.emails import email
-from customerflow_command.inputs.fields import Fields
 from customerflow_command.inputs.labels import external_ids, tags
 from customerflow_command.inputs.phones import patched_phone, phone
 from customerflow_command.inputs.tax_ids import tax_ids

@@ -2,17 +2,13 @@
 
 from typing import Any
 
+from customerflow_shared.inputs.clear import says_who, slug
+from customerflow_shared.inputs.external_ids import EXTERNAL_ID, external_value
+from customerflow_shared.inputs.fields import Fields, Parser, Unfit
 from customerflow_shared.values import ExternalId
 
 from customerflow_command.customer.limits import MAX_EXTERNAL_IDS, MAX_TAGS
-from customerflow_command.inputs.clear import says_who, slug
 from customerflow_command.inputs.context import Context
-from customerflow_command.inputs.fields import Fields, Parser, Unfit
-from customerflow_command.inputs.text import trimmed
-
-MAX_EXTERNAL_ID = 255
-
-_PAIR = {"source", "value"}
 
 
 def tag(text: str) -> str:
@@ -41,7 +37,7 @@ def external_id(source: str, value: str, context: Context) -> ExternalId:
 
 def external_id_of(body: dict[str, Any], context: Context) -> ExternalId:
     """The body of a route that links or unlinks one."""
-    fields = Fields(body, _PAIR)
+    fields = Fields(body, EXTERNAL_ID)
     found = _external_id(fields, context)
     fields.check()
     return found
@@ -50,13 +46,13 @@ def external_id_of(body: dict[str, Any], context: Context) -> ExternalId:
 def external_id_in(body: dict[str, Any], context: Context) -> tuple[ExternalId, dict[str, Any]]:
     """The external id that a body names its customer by, and the rest of the body."""
     fields = Fields(body, body.keys())
-    found = _external_id(fields.object("externalId", _PAIR), context)
+    found = _external_id(fields.object("externalId", EXTERNAL_ID), context)
     fields.check()
     return found, {name: value for name, value in body.items() if name != "externalId"}
 
 
 def external_ids(fields: Fields, context: Context) -> tuple[ExternalId, ...]:
-    items = fields.objects("externalIds", MAX_EXTERNAL_IDS, _PAIR)
+    items = fields.objects("externalIds", MAX_EXTERNAL_IDS, EXTERNAL_ID)
     return tuple(dict.fromkeys(_external_id(item, context) for item in items))
 
 
@@ -67,10 +63,8 @@ def _external_id(fields: Fields, context: Context) -> ExternalId:
 
 
 def _value(personal: bool) -> Parser[str]:
-    """Compared byte by byte, so it stays as it is."""
-
     def parse(value: Any) -> str:
-        given = trimmed(value, MAX_EXTERNAL_ID)
+        given = external_value(value)
         if not personal and says_who(given):
             raise Unfit("external-id-personal", "The value holds an e-mail address, a phone number or a tax id.")
         return given

@@ -3,12 +3,13 @@
 from datetime import datetime, timedelta
 from typing import Any
 
+from customerflow_shared.inputs.clear import token
+from customerflow_shared.inputs.fields import Fields, Unfit
+from customerflow_shared.inputs.text import text
+from customerflow_shared.inputs.times import after
+
 from customerflow_command.customer.commands import PlaceLegalHold, RequestErasure, SuspendCustomer
-from customerflow_command.inputs.clear import token
 from customerflow_command.inputs.context import Context
-from customerflow_command.inputs.fields import Fields, Unfit
-from customerflow_command.inputs.text import text
-from customerflow_command.inputs.times import after
 
 MAX_REASON = 500
 MAX_GRACE_DAYS = 30

@@ -5,15 +5,15 @@ from functools import cache, lru_cache
 from importlib.resources import files
 from typing import Any
 
+from customerflow_shared.inputs.clear import slug
+from customerflow_shared.inputs.fields import Fields, Unfit
+from customerflow_shared.inputs.text import one_of, string, text
+from customerflow_shared.inputs.times import birth_date
 from customerflow_shared.values import CustomerType, Issue, PersonalProfile, Profile
 from langcodes.data_dicts import ALL_SCRIPTS, LANGUAGE_REPLACEMENTS, TERRITORY_REPLACEMENTS, VALIDITY
 from msgspec import UnsetType
 
-from customerflow_command.inputs.clear import slug
 from customerflow_command.inputs.context import Context
-from customerflow_command.inputs.fields import Fields, Unfit
-from customerflow_command.inputs.text import one_of, string, text
-from customerflow_command.inputs.times import birth_date
 
 MAX_NAME = 200
 MAX_LOCALE = 35

@@ -8,9 +8,9 @@ import re
 import unicodedata
 from typing import Any
 
-from customerflow_command.inputs.fields import Unfit
-from customerflow_command.inputs.tax_ids import is_brazilian
-from customerflow_command.inputs.text import string, trimmed
+from customerflow_shared.inputs.fields import Unfit
+from customerflow_shared.inputs.tax_ids import is_brazilian
+from customerflow_shared.inputs.text import string, trimmed
 
 SHORTEST = 11  # characters of a CPF, the shortest without a mark
 _MARKS = re.compile(r"[@+(]")

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from customerflow_command.inputs.fields import Unfit
-from customerflow_command.inputs.text import string
+from customerflow_shared.inputs.fields import Unfit
+from customerflow_shared.inputs.text import string
 
 _ALPHA_2 = """
 AD AE AF AG AI AL AM AO AQ AR AS AT AU AW AX AZ BA BB BD BE BF BG BH BI BJ BL BM BN BO BQ BR BS BT BV BW BY BZ

@@ -5,7 +5,7 @@ import unicodedata
 from typing import Any, TypeVar
 from uuid import UUID
 
-from customerflow_command.inputs.fields import Parser, Unfit
+from customerflow_shared.inputs.fields import Parser, Unfit
 
 # control characters, lone surrogates, line separators; embeddings, overrides and isolates, which turn the text around;
 # what is no character, and tags, which show nothing

@@ -3,8 +3,9 @@
 from collections.abc import Callable, Mapping, Set
 from typing import Any, TypeAlias, TypeVar, cast
 
-from customerflow_shared.problems import Fault, Problem
 from msgspec import UNSET, UnsetType
+
+from customerflow_shared.problems import Fault, Problem
 
 MAX_FAULTS = 100
 READ_ONLY = frozenset(

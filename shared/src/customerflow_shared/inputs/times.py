@@ -8,8 +8,8 @@ import re
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-from customerflow_command.inputs.fields import Parser, Unfit
-from customerflow_command.inputs.text import string
+from customerflow_shared.inputs.fields import Parser, Unfit
+from customerflow_shared.inputs.text import string
 
 CLOCK_SKEW = timedelta(minutes=5)
 FIRST_DAY = date(1900, 1, 1)

@@ -1,0 +1,48 @@
+"""E-mail addresses, as `email_validator` sees them. Nobody is asked over the network."""
+
+import re
+import unicodedata
+from typing import Any
+
+from email_validator import EmailNotValidError, validate_email
+
+from customerflow_shared.inputs.fields import Unfit
+from customerflow_shared.inputs.text import trimmed
+
+MAX_EMAIL = 254
+
+# soft hyphen, joiners, fillers, variation selectors
+_UNSEEN = re.compile(
+    r"[\u00ad\u034f\u061c\u180b-\u180f\u200b-\u200f\u2060-\u206f\ufe00-\ufe0f\ufeff\U000e0100-\U000e01ef]"
+)
+_HOST = re.compile(r"\[.*\]|[\w-]+(\.[\w-]+)*")
+
+
+def email(value: Any) -> str:
+    """The address as it was written, its domain lower-cased and in Unicode."""
+    given = trimmed(value, MAX_EMAIL)
+    if _UNSEEN.search(given) or unicodedata.normalize("NFKC", given) != unicodedata.normalize("NFC", given):
+        # two addresses that look the same would be two
+        raise Unfit("email-syntax", "The value has characters that show nothing, or look like others.")
+    try:
+        return _normal(given)
+    except EmailNotValidError:
+        pass
+    if _is_only_the_domain_unfit(given):
+        raise Unfit("email-domain", "The part after the @ is no domain of the internet that could receive mail.")
+    raise Unfit("email-syntax", "The value is not an e-mail address that can be used.")
+
+
+def _normal(address: str) -> str:
+    return validate_email(address, check_deliverability=False, strict=True).normalized
+
+
+def _is_only_the_domain_unfit(address: str) -> bool:
+    local, _, domain = address.rpartition("@")
+    if not _HOST.fullmatch(domain):
+        return False
+    try:
+        _normal(f"{local}@example.com")
+    except EmailNotValidError:
+        return False
+    return True

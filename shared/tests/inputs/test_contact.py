@@ -1,0 +1,106 @@
+"""E-mail addresses and phone numbers: one spelling for each, and no trap of a library left open."""
+
+from collections.abc import Callable
+from typing import Any
+
+import phonenumbers
+import pytest
+from customerflow_shared.inputs.emails import email
+from customerflow_shared.inputs.fields import Unfit
+from customerflow_shared.inputs.phones import e164
+
+
+def code(read: Callable[[], object]) -> str:
+    with pytest.raises(Unfit) as caught:
+        read()
+    return caught.value.code
+
+
+@pytest.mark.parametrize(
+    ("written", "normal"),
+    [
+        ("Ana@EXAMPLE.com", "Ana@example.com"),
+        ("jose\u0301@example.com", "jos\u00e9@example.com"),
+        ("ana@XN--MNCHEN-3YA.de", "ana@m\u00fcnchen.de"),
+        ("ana+news@example.com", "ana+news@example.com"),
+    ],
+)
+def test_an_address_has_one_spelling(written: str, normal: str) -> None:
+    assert email(written) == normal
+    assert email(normal) == normal
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        ("ana", "email-syntax"),
+        ("ana@", "email-syntax"),
+        ("@example.com", "email-syntax"),
+        ("ana@b@example.com", "email-syntax"),
+        ('"a b"@example.com', "email-syntax"),
+        ("Ana <ana@example.com>", "email-syntax"),
+        ("a" * 65 + "@example.com", "email-syntax"),
+        ("ana@localhost", "email-domain"),
+        ("ana@[127.0.0.1]", "email-domain"),
+        ("ana@example.test", "email-domain"),
+        ("ana@printer.local", "email-domain"),
+        ("a@" + "b" * 260 + ".com", "too-long"),
+        ("ana@example.com\nBcc: x", "invalid-characters"),
+        (" ", "blank"),
+        ({}, "type"),
+    ],
+)
+def test_an_unfit_address_is_told_why(written: Any, expected: str) -> None:
+    assert code(lambda: email(written)) == expected
+
+
+@pytest.mark.parametrize(
+    ("written", "region", "normal"),
+    [
+        ("(11) 99999-8888", "BR", "+5511999998888"),
+        ("+55 11 99999-8888", None, "+5511999998888"),
+        ("+55 11 99999\u20138888", "US", "+5511999998888"),
+        ("\uff0b\uff15\uff15 11 99999 8888", None, "+5511999998888"),
+        ("011 99999 8888", "BR", "+5511999998888"),
+        ("+39 06 698 12345", None, "+390669812345"),
+        ("020 7946 0958", "GB", "+442079460958"),
+    ],
+)
+def test_a_number_has_one_spelling(written: str, region: str | None, normal: str) -> None:
+    assert e164(region)(written) == normal
+
+
+@pytest.mark.parametrize("region", sorted(phonenumbers.SUPPORTED_REGIONS))
+def test_the_normal_form_of_a_number_is_its_own(region: str) -> None:
+    example = phonenumbers.example_number(region)
+    assert example is not None
+    written = phonenumbers.format_number(example, phonenumbers.PhoneNumberFormat.E164)
+    assert e164(None)(written) == written
+
+
+@pytest.mark.parametrize(
+    ("written", "region", "expected"),
+    [
+        ("11 99999-8888", None, "phone-country-required"),
+        ("0055 11 99999-8888", "BR", "phone-ambiguous-prefix"),
+        ("0055 11 99999-8888", None, "phone-ambiguous-prefix"),
+        ("(0) 0 55 11 99999-8888", "BR", "phone-ambiguous-prefix"),
+        ("1-800-FLOWERS", "US", "phone-syntax"),
+        ("+55 11 99999-8888 ext. 5", None, "phone-syntax"),
+        ("+55 11 99999-8888;ext=5", None, "phone-syntax"),
+        ("+\u0665\u0665 11 99999 8888", None, "phone-syntax"),
+        ("+", None, "phone-syntax"),
+        ("()", "BR", "phone-syntax"),
+        ("55+11", "BR", "phone-syntax"),
+        ("(11) 9999-888", "BR", "phone-invalid"),
+        ("+55 11 8999-8888", None, "phone-invalid"),
+        ("+999 123456789", None, "phone-invalid"),
+        ("123", "AQ", "phone-invalid"),
+        ("+1", None, "phone-invalid"),
+        ("1" * 41, "BR", "too-long"),
+        ("", "BR", "blank"),
+        (5511999998888, "BR", "type"),
+    ],
+)
+def test_an_unfit_number_is_told_why(written: Any, region: str | None, expected: str) -> None:
+    assert code(lambda: e164(region)(written)) == expected
