@@ -17,4 +17,5 @@ keep() {
 keep /keys/master-keys "${CF_MASTER_KEYS:-}" "demo=$(random)"
 keep /keys/claim-pepper "${CF_CLAIM_PEPPER:-}" "$(random)"
 keep /keys/delivery-token "${CF_DELIVERY_TOKEN:-}" "$(random)"
+keep /lookup-key/key "${CF_LOOKUP_KEY:-}" "$(random)"
 keep /feed-token/token "${CF_FEED_TOKEN:-}" "$(random)"

@@ -1,10 +1,11 @@
+from base64 import b64encode
 from pathlib import Path
 from typing import Annotated
 
 import msgspec
 import pytest
 from customerflow_shared import settings
-from customerflow_shared.settings import AmqpUrl, HttpUrl, Listen, MysqlUrl, RedisUrl, SettingsError, Token
+from customerflow_shared.settings import AmqpUrl, HttpUrl, Key32, Listen, MysqlUrl, RedisUrl, SettingsError, Token
 
 
 class Example(Listen, frozen=True, kw_only=True):
@@ -88,3 +89,20 @@ def test_addresses_have_their_form(kind: object, text: str, fit: bool) -> None:
         assert not fit
     else:
         assert fit
+
+
+class Keyed(msgspec.Struct, frozen=True, kw_only=True):
+    key: Key32
+
+
+def test_a_key_is_32_bytes_in_base64() -> None:
+    assert settings.load(Keyed, {"CF_KEY": b64encode(bytes(range(32))).decode()}).key == bytes(range(32))
+
+
+@pytest.mark.parametrize("text", ["", "AAAA", b64encode(bytes(31)).decode(), b64encode(bytes(33)).decode(), "?" * 44])
+def test_what_is_no_such_key_is_a_fault_that_does_not_show_it(text: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        settings.load(Keyed, {"CF_KEY": text})
+    (fault,) = caught.value.faults
+    assert fault.startswith("CF_KEY: ")
+    assert not text or text not in fault

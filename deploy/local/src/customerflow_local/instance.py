@@ -130,6 +130,7 @@ def _new_secrets() -> dict[str, str]:
         "delivery_token": secrets.token_urlsafe(24),
         "master_keys": f"k1={key()}",
         "claim_pepper": key(),
+        "lookup_key": key(),
     }
 
 

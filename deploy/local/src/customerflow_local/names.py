@@ -12,7 +12,7 @@ def _words(text: str) -> tuple[str, ...]:
     return tuple(text.split())
 
 
-_FIRST = _words(
+FIRST = _words(
     """
     Ana Antônio Beatriz Bruno Caio Camila Cauã Cecília Davi Débora Eduardo Flávia Gabriela Heitor Iara Inês
     João Joaquim Júlia Lívia Luís Márcia Mateus Natália Otávio Priscila Rafaela Renato Sônia Thiago Úrsula Vítor
@@ -20,7 +20,7 @@ _FIRST = _words(
     Paweł Quentin Ravi Siobhán Tomáš Wanjiru Yusuf Zoë
     """
 )
-_LAST = _words(
+LAST = _words(
     """
     Almeida Araújo Barbosa Carvalho Conceição Fonseca Gonçalves Guimarães Lacerda Magalhães Mendonça Nóbrega
     Oliveira Paixão Queirós Ribeiro Sant'Anna Simões Tavares Vasconcelos Xavier
@@ -28,12 +28,12 @@ _LAST = _words(
     Petrov Sørensen Tanaka Varga Weiß
     """
 )
-_TRADE = ("Padaria", "Oficina", "Livraria", "Transportes", "Café", "Laticínios", "Estúdio", "Vinhos", "Óptica")
-_FORM = ("Ltda.", "S.A.", "ME", "& Filhos", "GmbH", "Ltd", "SARL")
+TRADE = ("Padaria", "Oficina", "Livraria", "Transportes", "Café", "Laticínios", "Estúdio", "Vinhos", "Óptica")
+FORM = ("Ltda.", "S.A.", "ME", "& Filhos", "GmbH", "Ltd", "SARL")
 
 
 # City, its state, a postal code of it, the area code of its phones, a street.
-_PLACES = (
+PLACES = (
     ("São Paulo", "SP", "01310-100", "11", "Avenida Paulista"),
     ("Campinas", "SP", "13010-111", "19", "Rua Barão de Jaguara"),
     ("Rio de Janeiro", "RJ", "20040-002", "21", "Avenida Rio Branco"),
@@ -67,10 +67,10 @@ def invent(run: str, seed: int = 0) -> Iterator[Invented]:
     """Customers without end. What only one may have is different in each `run`."""
     chance, unique = random.Random(seed), random.Random(run)
     for number in itertools.count(1):
-        first, last = chance.choice(_FIRST), chance.choice(_LAST)
+        first, last = chance.choice(FIRST), chance.choice(LAST)
         is_person = chance.random() < 0.8
         who = _person(first, last, chance, unique) if is_person else _company(last, chance, unique)
-        local = f"{_plain(first)}.{_plain(last)}" if is_person else f"contact.{_plain(last)}"
+        local = f"{plain(first)}.{plain(last)}" if is_person else f"contact.{plain(last)}"
         erp = f"C{number:05}-{run}"
         yield Invented(
             erp,
@@ -96,26 +96,26 @@ def _person(first: str, last: str, chance: random.Random, unique: random.Random)
         "givenName": first,
         "familyName": last,
         "birthDate": born,
-        "taxIds": [{"type": "br_cpf", "value": number + _check_digits(number, range(11, 1, -1))}],
+        "taxIds": [{"type": "br_cpf", "value": number + check_digits(number, range(11, 1, -1))}],
     }
 
 
 def _company(last: str, chance: random.Random, unique: random.Random) -> dict[str, Any]:
     """With a CNPJ that has letters, as they are issued since July 2026."""
-    trade = f"{chance.choice(_TRADE)} {last}"
+    trade = f"{chance.choice(TRADE)} {last}"
     number = "".join(unique.choices(_CNPJ_LETTERS, k=12))
-    legal = f"{trade} {chance.choice(_FORM)}"
+    legal = f"{trade} {chance.choice(FORM)}"
     return {
         "type": "company",
         "name": legal,
         "legalName": legal,
         "tradeName": trade,
-        "taxIds": [{"type": "br_cnpj", "value": number + _check_digits(number, (6, 5, 4, 3, 2, *range(9, 1, -1)))}],
+        "taxIds": [{"type": "br_cnpj", "value": number + check_digits(number, (6, 5, 4, 3, 2, *range(9, 1, -1)))}],
     }
 
 
 def _contact(chance: random.Random, unique: random.Random) -> dict[str, Any]:
-    city, region, postal_code, area, street = chance.choice(_PLACES)
+    city, region, postal_code, area, street = chance.choice(PLACES)
     address = {
         "label": "main",
         "roles": ["billing", "shipping"],
@@ -130,7 +130,7 @@ def _contact(chance: random.Random, unique: random.Random) -> dict[str, Any]:
     return {"phone": phone, "phoneCountry": "BR", "addresses": [address]}
 
 
-def _check_digits(number: str, weights: Sequence[int]) -> str:
+def check_digits(number: str, weights: Sequence[int]) -> str:
     """The two of a CPF or CNPJ. A letter counts as its code less 48, so that a digit counts as itself."""
     for used in (weights[1:], weights):
         rest = sum((ord(character) - 48) * weight for character, weight in zip(number, used, strict=True)) % 11
@@ -138,6 +138,6 @@ def _check_digits(number: str, weights: Sequence[int]) -> str:
     return number[-2:]
 
 
-def _plain(name: str) -> str:
+def plain(name: str) -> str:
     letters = unicodedata.normalize("NFKD", name.casefold())
     return "".join(letter for letter in letters if letter.isascii() and letter.isalpha())

@@ -37,9 +37,9 @@ PROGRAMS = (
     Program(
         "projector",
         ("customerflow_projector", "run"),
-        ("CF_AMQP_URL", "CF_REDIS_URL", "CF_FEED_URL", "CF_FEED_TOKEN"),
+        ("CF_AMQP_URL", "CF_REDIS_URL", "CF_FEED_URL", "CF_FEED_TOKEN", "CF_LOOKUP_KEY"),
     ),
-    Program("query", ("customerflow_query", "api"), ("CF_REDIS_URL",)),
+    Program("query", ("customerflow_query", "api"), ("CF_REDIS_URL", "CF_LOOKUP_KEY")),
 )
 
 
@@ -68,6 +68,7 @@ def settings(instance: Instance, replicas: Mapping[str, int]) -> dict[str, str]:
         **urls(instance),
         "CF_MASTER_KEYS": instance.secrets["master_keys"],
         "CF_CLAIM_PEPPER": instance.secrets["claim_pepper"],
+        "CF_LOOKUP_KEY": instance.secrets["lookup_key"],
         "CF_FEED_TOKEN": instance.secrets["feed_token"],
         "CF_DELIVERY_TOKEN": instance.secrets["delivery_token"],
     }
