@@ -93,8 +93,8 @@ def locale_facet(locale: str) -> str:
 
 
 def consent_facet(purpose: str, channel: str) -> str:
-    """Granted, also if it has expired: that is for the reader to see."""
-    return f"consent:{purpose}:{channel}"
+    """Granted, also if it has expired: that is for the reader to see. A slash, since either may have a colon."""
+    return f"consent:{purpose}/{channel}"
 
 
 def source_facet(source: str) -> str:
@@ -135,7 +135,7 @@ def _facets(view: CustomerView) -> Iterator[str]:
 
 
 def counts(view: View) -> frozenset[str]:
-    """In which totals the customer is counted: `status:active`, `consent:marketing:email:granted`, ..."""
+    """In which totals the customer is counted: `status:active`, `consent:marketing/email:granted`, ..."""
     if isinstance(view, ErasedView):
         return frozenset([status_facet(view.status)])
     return frozenset(_counts(view))
