@@ -32,11 +32,12 @@ class Body(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """A success; `headers` name each header with what it says."""
+    """A success; `headers` name each header with what it says; `example` is a body as it may come."""
 
     description: str
     struct: type[msgspec.Struct] | None = None
     headers: Mapping[str, str] = {}
+    example: Mapping[str, Any] | None = None
 
 
 _HEADERS_OF_PROBLEMS = {
@@ -97,8 +98,12 @@ def _response(answer: Answer) -> OpenAPIResponse:
     return OpenAPIResponse(
         description=answer.description,
         headers=_headers(answer.headers),
-        content={JSON: OpenAPIMediaType(schema=inline_schema(answer.struct))} if answer.struct else None,
+        content=_content(answer.struct, answer.example) if answer.struct else None,
     )
+
+
+def _content(struct: type[msgspec.Struct], example: Mapping[str, Any] | None) -> dict[str, OpenAPIMediaType]:
+    return {JSON: OpenAPIMediaType(schema=inline_schema(struct), example=dict(example) if example else None)}
 
 
 def _headers(described: Mapping[str, str]) -> Any:

@@ -68,6 +68,9 @@ PROBLEMS: Mapping[str, Kind] = {
     "invalid-parameter": Kind(
         400, "A query parameter has an unfit value", "Correct the parameter that the detail names."
     ),
+    "as-of-future": Kind(
+        400, "The moment lies in the future", "Ask for a moment that has passed, or leave asOf out for the present."
+    ),
     "bad-request": Kind(
         400, "The request cannot be understood", "Compare it with the OpenAPI document of this service."
     ),
@@ -79,6 +82,12 @@ PROBLEMS: Mapping[str, Kind] = {
     ),
     "customer-not-found": Kind(
         404, "There is no such customer", "Check the id; a customer that was just registered is there at once."
+    ),
+    "not-yet-registered": Kind(
+        404,
+        "The customer was not registered yet",
+        "Ask for a later moment: `firstAt` is when the customer was registered.",
+        {"firstAt": "2026-11-22T12:00:01.005Z"},
     ),
     "tax-id-not-found": Kind(
         404, "The customer has no such tax id", "Read the customer: it may have been removed already."
@@ -210,8 +219,9 @@ PROBLEMS: Mapping[str, Kind] = {
     "rebuilding": Kind(503, "The read model is being built", "Ask again after the seconds that Retry-After names."),
     "projection-behind": Kind(
         503,
-        "The read model has not yet seen this version",
-        "Ask again after the seconds that Retry-After names, or wait longer with Prefer: wait=5.",
+        "The read model has not yet come that far",
+        "Ask again after the seconds that Retry-After names, or wait longer with Prefer: wait=5. `currentVersion` or "
+        "`currentPosition` is how far it has come.",
         {"currentVersion": 6},
     ),
 }

@@ -28,12 +28,14 @@ class ProblemDocument(msgspec.Struct, kw_only=True, rename="camel", omit_default
     trace_id: str | None = None
     errors: list[Fault] = []
     current_version: int | None = None
+    current_position: int | None = None
     from_: str | None = msgspec.field(default=None, name="from")
     allowed: list[str] = []
     limit: int | None = None
     due_at: datetime | None = None
     id: UUID | None = None
     erased_at: datetime | None = None
+    first_at: datetime | None = None
 
 
 class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
