@@ -10,7 +10,7 @@ from litestar.types import ASGIApp
 from opentelemetry.instrumentation.redis import RedisInstrumentor
 
 from customerflow_query import api, read_model
-from customerflow_query.api import documentation
+from customerflow_query.api import documentation, statistics
 from customerflow_query.read_model import ReadModel
 from customerflow_query.reader import Reader
 
@@ -34,7 +34,9 @@ def query_api(config: QuerySettings) -> tuple[ASGIApp, service.Health]:
     app = service.create(
         "CustomerFlow queries",
         "Read customers. What you have just changed is here within milliseconds; ask with minVersion to be sure.",
-        handlers=[],
+        handlers=[
+            *statistics.ROUTES,
+        ],
         health=health,
         lifespan=[lifespan],
         translations=api.TRANSLATIONS,
