@@ -86,7 +86,7 @@ class WriteSide:
         ]
 
     async def history(self, customer_id: UUID) -> list[Recorded]:
-        return [one for one in await self.store.stream(customer_id, 0) if isinstance(one, Recorded)]
+        return [one async for page in self.store.stream(customer_id, 0) for one in page if isinstance(one, Recorded)]
 
     async def count(self, table: str) -> int:
         async with database.session(self.engine) as session:

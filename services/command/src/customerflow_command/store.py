@@ -23,6 +23,7 @@ log = structlog.get_logger()
 
 FEED_PAGE = 500
 LONG = 2 * FEED_PAGE  # events, after which a snapshot is worth while
+MAX_VERSION = 2**32 - 1  # that a row can have
 
 EVENT_COLUMNS = (
     "e.position, e.customer_id, e.version, e.event_id, e.schema_version, e.recorded_at, e.metadata, "
@@ -226,11 +227,44 @@ class Store:
             yield self._read(rows)
             after = rows[-1].position
 
-    async def stream(self, customer_id: UUID, after: int) -> list[Recorded | Place]:
-        """One customer's events with a version above `after`; places as in `feed`."""
-        return self._read(
-            await self._rows("WHERE e.customer_id = %s AND e.version > %s ORDER BY e.version", customer_id.bytes, after)
-        )
+    async def stream(self, customer_id: UUID, after: int) -> AsyncIterator[list[Recorded | Place]]:
+        """One customer's events with a version above `after`, in pages, in order; places as in `feed`."""
+        while rows := await self._rows(
+            "WHERE e.customer_id = %s AND e.version > %s ORDER BY e.version LIMIT %s",
+            customer_id.bytes,
+            after,
+            FEED_PAGE,
+        ):
+            yield self._read(rows)
+            if len(rows) < FEED_PAGE:
+                return
+            after = rows[-1].version
+
+    async def by_customer(self, after: UUID, upto: int) -> AsyncIterator[list[Recorded | Place]]:
+        """The events, with positions not above `upto`, of all customers with a greater id than `after`: by id, each
+        customer's by version, in pages; places as in `feed`.
+        """
+        within, version = after, MAX_VERSION
+        while True:
+            # the rest of a customer that the page before has cut, then the next customers: a range of the index each
+            rows = await self._rows(
+                "WHERE e.customer_id = %s AND e.version > %s AND e.position <= %s ORDER BY e.version LIMIT %s",
+                within.bytes,
+                version,
+                upto,
+                FEED_PAGE,
+            )
+            if len(rows) < FEED_PAGE:
+                rows += await self._rows(
+                    "WHERE e.customer_id > %s AND e.position <= %s ORDER BY e.customer_id, e.version LIMIT %s",
+                    within.bytes,
+                    upto,
+                    FEED_PAGE,
+                )
+            if not rows:
+                return
+            yield self._read(rows)
+            within, version = rows[-1].customer, rows[-1].version
 
     async def _rows(self, condition: str, *arguments: object) -> list[EventRow]:
         async with database.session(self._engine) as session:
