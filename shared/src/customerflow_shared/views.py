@@ -4,6 +4,7 @@
     cf:building                    the generation being built beside it, if any
     cf:previous                    the one that was live before, kept up to date for a while: the way back
     cf:vouched                     run id of the Redis process whose contents the projector has vouched for
+    cf:changed                     channel: told whenever `applied` of the live generation has grown
 
 Of each generation, below `cf:<generation>:`
 
@@ -55,6 +56,7 @@ LIVE = "cf:live"
 BUILDING = "cf:building"
 PREVIOUS = "cf:previous"
 VOUCHED = "cf:vouched"
+CHANGED = "cf:changed"
 CHANGES_KEPT = 100_000
 
 
