@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import groupby
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 from uuid import UUID
 
 import httpx
@@ -35,7 +35,7 @@ async def client(write_side: WriteSide, monkeypatch: pytest.MonkeyPatch) -> Asyn
         lifespan=[],
         dependencies={"store": write_side.store},
     )
-    transport, headers = httpx.ASGITransport(app), {"Authorization": f"Bearer {TOKEN}"}
+    transport, headers = httpx.ASGITransport(cast(Any, app)), {"Authorization": f"Bearer {TOKEN}"}
     async with httpx.AsyncClient(base_url="http://command", transport=transport, headers=headers) as client:
         yield client
 
