@@ -21,6 +21,7 @@ from customerflow_command.mediator import (
     Request,
     mediator,
     retrying_lost_races,
+    with_position,
 )
 from customerflow_command.personal import MasterKeys, Pepper
 from customerflow_command.preconditions import Precondition
@@ -119,7 +120,7 @@ def start(migrated: Database) -> Start:
         commit = GroupCommit(commit_engine, on_commit=lambda: None)
         send = mediator(
             UnitOfWork(store, commit, keys, pepper, Uniqueness(), utc_now),
-            [Idempotency(engine, pepper).once, retrying_lost_races(3)],
+            [with_position(store.position), Idempotency(engine, pepper).once, retrying_lost_races(3)],
         )
         async with service.background("group commit", commit.run):
             yield WriteSide(engine, keys, store, commit, send)

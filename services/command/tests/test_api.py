@@ -59,7 +59,15 @@ class WriteSide:
         if self.claimed:
             raise ValueTaken(self.commands[-1], self.claimed)
         customer_id = request.target if isinstance(request.target, UUID) else UUID(ID)
-        return Outcome(**{"id": customer_id, "version": 1, "created": request.target == customer_id, **self.outcome})
+        return Outcome(
+            **{
+                "id": customer_id,
+                "version": 1,
+                "position": 42,
+                "created": request.target == customer_id,
+                **self.outcome,
+            }
+        )
 
 
 class SixDigits(Codes):

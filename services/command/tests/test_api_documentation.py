@@ -51,7 +51,7 @@ class Route(NamedTuple):
 
 async def send(request: Request) -> Outcome:
     sent.append((request, request.read(ANA)))
-    return Outcome(id=ID, version=7, created=True, resource=ID, due_at=NOW)
+    return Outcome(id=ID, version=7, position=42, created=True, resource=ID, due_at=NOW)
 
 
 def application() -> Litestar:
@@ -103,8 +103,8 @@ def test_the_example_of_each_route_is_taken_and_answered_as_documented(
     assert answer.is_success, answer.text
     assert isinstance(command, request.command)
     told = route.operation["responses"][str(answer.status_code)]
-    assert {"ETag", "Idempotency-Replayed"} <= set(told["headers"])
-    assert answer.headers["etag"] == '"7"'
+    assert {"ETag", "CustomerFlow-Position", "Idempotency-Replayed"} <= set(told["headers"])
+    assert (answer.headers["etag"], answer.headers["customerflow-position"]) == ('"7"', "42")
     schema = told.get("content", {}).get("application/json", {}).get("schema", {"required": []})
     assert set(answer.json() if answer.content else {}) == set(schema["required"])
 

@@ -36,6 +36,7 @@ from customerflow_command.mediator import (
     mediator,
     retrying_lost_races,
     traced,
+    with_position,
     within,
 )
 from customerflow_command.outbox import Lease, Outbox
@@ -202,6 +203,7 @@ def _write_side(
             traced,
             within(deadline),
             _with_own_secrets(fingerprints),
+            with_position(store.position),
             Idempotency(engine, pepper).once,
             retrying_lost_races(3),
         ],

@@ -45,8 +45,8 @@ class GroupCommit:
         self._waiting: list[Unit] = []
         self._arrived = asyncio.Event()
 
-    async def write(self, unit: Unit) -> None:
-        """Return once the unit is committed.
+    async def write(self, unit: Unit) -> int | None:
+        """The position of the unit's last event, None if it has none, once it is committed.
 
         Raises VersionTaken, KeyTaken, ClaimTaken, StoreBusy, or DatabaseUnavailable (the unit may have been written).
         If the caller stops waiting, a unit whose transaction has begun is written all the same.
@@ -58,7 +58,7 @@ class GroupCommit:
             self._waiting.append(unit)
             self._arrived.set()
             try:
-                await asyncio.shield(unit.written)
+                return await asyncio.shield(unit.written)
             except asyncio.CancelledError:
                 if unit in self._waiting:
                     self._waiting.remove(unit)
@@ -140,10 +140,10 @@ class GroupCommit:
             if losers:
                 await session.rollback()
             else:
-                await transaction.write(session, group)
+                positions = await transaction.write(session, group)
                 await session.commit()
         if losers:
             raise transaction.Losers(losers)
         for unit in group:
-            unit.succeed()
+            unit.succeed(positions.get(unit))
         self._on_commit()

@@ -61,7 +61,8 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, ren
     """The version at which the command has taken effect.
 
     `created`: the customer, or the `resource`, is new. `due_at`: when what was asked for falls due, or ends. `refusal`:
-    the command was refused, and that is on record. `replayed`: all this is the answer of an earlier time.
+    the command was refused, and that is on record. `replayed`: all this is the answer of an earlier time. `position`:
+    where in the feed that version stands; None if the command has written no event.
     """
 
     id: UUID
@@ -71,6 +72,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, ren
     due_at: datetime | None = None
     refusal: str | None = None
     replayed: bool = False
+    position: int | None = None
 
 
 class DeadlineExceeded(Exception):
@@ -109,6 +111,18 @@ def within(seconds: float) -> Policy:
             raise DeadlineExceeded from None
 
     return with_deadline
+
+
+def with_position(position: Callable[[UUID, int], Awaitable[int]]) -> Policy:
+    """Also of the version at which a command found nothing to do, or had found when it first came."""
+
+    async def telling_the_position(request: Request, handle: Handler) -> Outcome:
+        outcome = await handle(request)
+        if outcome.position is not None:
+            return outcome
+        return msgspec.structs.replace(outcome, position=await position(outcome.id, outcome.version))
+
+    return telling_the_position
 
 
 def retrying_lost_races(times: int) -> Policy:

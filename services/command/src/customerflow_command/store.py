@@ -212,6 +212,14 @@ class Store:
         async with database.session(self._engine) as session:
             return int((await session.rows("SELECT head FROM cf_position"))[0][0])
 
+    async def position(self, customer_id: UUID, version: int) -> int:
+        """Where in the feed the customer reached the version."""
+        async with database.session(self._engine) as session:
+            rows = await session.rows(
+                "SELECT position FROM cf_events WHERE customer_id = %s AND version = %s", (customer_id.bytes, version)
+            )
+        return int(rows[0][0])
+
     async def feed(self, after: int, upto: int) -> AsyncIterator[list[Recorded | Place]]:
         """All events with a position above `after` and not above `upto`, in pages, in order.
 

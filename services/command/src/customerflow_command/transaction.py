@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from itertools import chain
+from itertools import accumulate, chain
 from typing import Any
 from uuid import UUID
 
@@ -125,7 +125,8 @@ async def set_due(session: database.Session, customer_id: UUID, due_at: datetime
         )
 
 
-async def write(session: database.Session, units: Sequence[Unit]) -> None:
+async def write(session: database.Session, units: Sequence[Unit]) -> dict[Unit, int]:
+    """Write all of them; the position of the last event of each that has events."""
     for unit in units:
         if unit.erase:
             await _erase(session, unit)
@@ -144,7 +145,7 @@ async def write(session: database.Session, units: Sequence[Unit]) -> None:
         )
     events = [event for unit in units for event in unit.events]
     if not events:
-        return
+        return {}
     # from here to the commit everybody else waits
     head = await session.last_insert_id(
         "UPDATE cf_position SET head = LAST_INSERT_ID(head + %s) WHERE id = 1", (len(events),)
@@ -163,6 +164,8 @@ async def write(session: database.Session, units: Sequence[Unit]) -> None:
         f"INSERT INTO cf_outbox (position, customer_id) VALUES {database.placeholders(len(rows), 2)}",
         [*chain.from_iterable(row[:2] for row in rows)],
     )
+    counts = accumulate(len(unit.events) for unit in units)
+    return {unit: first + count - 1 for unit, count in zip(units, counts, strict=True) if unit.events}
 
 
 def _row(position: int, recorded: Recorded, sealed: Sealed) -> tuple[Any, ...]:

@@ -45,7 +45,8 @@ class Receipt(msgspec.Struct, frozen=True):
 class Unit:
     """What one command writes, all or nothing. `events` are without their positions, which the transaction gives; there
     may be none if there is a `receipt`, whose `outcome` is kept. An erasure deletes the customer's key and all that was
-    claimed or answered for it. `due_at` is UNSET if it stays as it is.
+    claimed or answered for it. `due_at` is UNSET if it stays as it is. `written` tells the position of the last event,
+    None if there is none.
     """
 
     customer_id: UUID
@@ -58,7 +59,7 @@ class Unit:
     receipt: Receipt | None = None
     outcome: str = ""
     span: trace.SpanContext = trace.INVALID_SPAN_CONTEXT
-    written: asyncio.Future[None] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+    written: asyncio.Future[int | None] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
     def __post_init__(self) -> None:
         # whoever asked may have left: then nobody else looks at an error
@@ -80,6 +81,6 @@ class Unit:
         if not self.written.done():
             self.written.set_exception(error)
 
-    def succeed(self) -> None:
+    def succeed(self, position: int | None) -> None:
         if not self.written.done():
-            self.written.set_result(None)
+            self.written.set_result(position)

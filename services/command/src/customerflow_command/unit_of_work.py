@@ -153,7 +153,7 @@ class UnitOfWork:
             outcome=msgspec.json.encode(outcome).decode(),
         )
         try:
-            await self._commit.write(unit)
+            position = await self._commit.write(unit)
         except ClaimTaken as taken:
             self._store.cache.doubt(customer_id)
             claimed = [take[claim] for claim in taken.claims]
@@ -165,7 +165,7 @@ class UnitOfWork:
             self._store.cache.doubt(customer_id)
             raise
         self._store.cache.put(customer_id, Known(after, outcome.version, None if erases else key))
-        return outcome
+        return msgspec.structs.replace(outcome, position=position)
 
     def _record(
         self, request: Request, customer_id: UUID, version: int, events: Sequence[CustomerEvent], now: datetime

@@ -8,7 +8,7 @@ from litestar.params import FromPath
 from customerflow_command import inputs
 from customerflow_command.api import examples
 from customerflow_command.api.answers import AddressThere, Done, address_there, done, no_content
-from customerflow_command.api.documentation import DONE, ETAG, GONE, REPLAYED, command
+from customerflow_command.api.documentation import DONE, GONE, command
 from customerflow_command.api.intake import JSON, MERGE_PATCH, NOTHING, Customers, HttpRequest
 from customerflow_command.customer import addresses
 from customerflow_command.customer.commands import (
@@ -28,7 +28,7 @@ from customerflow_command.inputs.bodies import AddressBody, AddressChangeBody, D
     **command(
         "Add an address",
         "addresses",
-        {201: Answer("Added.", AddressThere, ETAG | REPLAYED)},
+        {201: Answer("Added.", AddressThere)},
         body=Body(AddressBody, examples.ADDRESS),
         post=True,
         problems=["limit-reached"],

@@ -88,7 +88,7 @@ def erasure_due(outcome: Outcome) -> Response[ErasureDue] | Response[Done]:
 
 
 def answer(outcome: Outcome, content: T, status: int = 200) -> Response[T]:
-    headers = {"ETag": etag(outcome.version)}
+    headers = {"ETag": etag(outcome.version), "CustomerFlow-Position": str(outcome.position)}
     if outcome.replayed:
         headers["Idempotency-Replayed"] = "true"
     return Response(content, status_code=status, headers=headers)

@@ -10,7 +10,7 @@ from litestar.params import FromPath
 from customerflow_command import inputs
 from customerflow_command.api import examples
 from customerflow_command.api.answers import CodeIssued, Done, code_issued, done
-from customerflow_command.api.documentation import DONE, ETAG, REPLAYED, command
+from customerflow_command.api.documentation import DONE, command
 from customerflow_command.api.intake import JSON, NOTHING, Customers, HttpRequest
 from customerflow_command.customer.commands import ConfirmEmail, RequestEmailVerification, VerifyEmail, VerifyPhone
 from customerflow_command.customer.state import Customer
@@ -61,8 +61,8 @@ async def verify_phone(
         "Have a code sent to the e-mail address",
         "contact",
         {
-            202: Answer("The notification system is asked to deliver a code.", CodeIssued, ETAG | REPLAYED),
-            200: Answer("The address is verified already.", Done, ETAG | REPLAYED),
+            202: Answer("The notification system is asked to deliver a code.", CodeIssued),
+            200: Answer("The address is verified already.", Done),
         },
         post=True,
         problems=["contact-changed", "verification-too-soon"],

@@ -9,13 +9,16 @@ from litestar.openapi.spec import Parameter
 
 from customerflow_command.api.answers import Done
 
-ETAG = {"ETag": "The version at which the command has taken effect, for If-Match."}
-REPLAYED = {"Idempotency-Replayed": "`true` if this is the answer that the key got before."}
-LOCATION = {"Location": "Where the query service shows the customer."}
+_TOLD = {
+    "ETag": "The version at which the command has taken effect, for If-Match.",
+    "CustomerFlow-Position": "Where in the event feed that is: with it as minPosition, every query shows the effect.",
+    "Idempotency-Replayed": "`true` if this is the answer that the key got before.",
+}
+_LOCATION = {"Location": "Where the query service shows the customer."}
 
-DONE = Answer("Done, or there was nothing to do: then the version is as it was.", Done, ETAG | REPLAYED)
-GONE = Answer("Done, or there was nothing to do: then the version is as it was.", None, ETAG | REPLAYED)
-REGISTERED = Answer("Registered.", Done, ETAG | LOCATION | REPLAYED)
+DONE = Answer("Done, or there was nothing to do: then the version is as it was.", Done)
+GONE = Answer("Done, or there was nothing to do: then the version is as it was.")
+REGISTERED = Answer("Registered.", Done, _LOCATION)
 
 _COMMAND = (
     "unknown-parameter",
@@ -82,6 +85,7 @@ def command(
     """The keyword arguments of a route that takes a command. `problems` are its own, besides those of every command;
     `version` says whether it starts from one that the client names.
     """
+    told = {status: answer._replace(headers=_TOLD | dict(answer.headers)) for status, answer in answers.items()}
     codes = [*_COMMAND, *problems]
     headers = list(_HEADERS)
     if post:
@@ -95,6 +99,6 @@ def command(
         "summary": summary,
         "tags": [tag],
         "status_code": next(iter(answers)),
-        "operation_class": operation(*headers, body=body, answers=answers),
+        "operation_class": operation(*headers, body=body, answers=told),
         "responses": responses(*codes),
     }

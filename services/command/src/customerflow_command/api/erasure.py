@@ -8,7 +8,7 @@ from litestar.params import FromPath
 from customerflow_command import inputs
 from customerflow_command.api import examples
 from customerflow_command.api.answers import Done, ErasureDue, done, erasure_due, no_content
-from customerflow_command.api.documentation import DONE, ETAG, GONE, REPLAYED, command
+from customerflow_command.api.documentation import DONE, GONE, command
 from customerflow_command.api.intake import JSON, OPTIONAL_JSON, Customers, HttpRequest
 from customerflow_command.customer.commands import CancelErasure, LiftLegalHold, PlaceLegalHold, RequestErasure
 from customerflow_command.inputs.bodies import ErasureBody, LegalHoldBody, ReasonBody
@@ -23,8 +23,8 @@ _LEGAL_HOLD = "/v1/customers/{customer_id:str}/legal-hold"
         "Erase a customer",
         "erasure",
         {
-            202: Answer("The customer will be erased when that is due.", ErasureDue, ETAG | REPLAYED),
-            200: Answer("The customer is erased.", Done, ETAG | REPLAYED),
+            202: Answer("The customer will be erased when that is due.", ErasureDue),
+            200: Answer("The customer is erased.", Done),
         },
         body=Body(ErasureBody, examples.ERASURE),
         post=True,

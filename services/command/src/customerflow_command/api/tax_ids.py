@@ -9,7 +9,7 @@ from litestar.params import FromPath
 from customerflow_command import inputs
 from customerflow_command.api import examples
 from customerflow_command.api.answers import TaxIdThere, no_content, tax_id_there
-from customerflow_command.api.documentation import ETAG, GONE, REPLAYED, command
+from customerflow_command.api.documentation import GONE, command
 from customerflow_command.api.intake import JSON, NOTHING, Customers, HttpRequest
 from customerflow_command.customer.commands import AddTaxId, RemoveTaxId
 
@@ -20,8 +20,8 @@ from customerflow_command.customer.commands import AddTaxId, RemoveTaxId
         "Add a tax id",
         "tax ids",
         {
-            201: Answer("Added.", TaxIdThere, ETAG | REPLAYED),
-            200: Answer("The customer has it already.", TaxIdThere, ETAG | REPLAYED),
+            201: Answer("Added.", TaxIdThere),
+            200: Answer("The customer has it already.", TaxIdThere),
         },
         body=Body(TaxIdBody, examples.TAX_ID),
         post=True,
