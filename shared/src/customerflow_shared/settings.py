@@ -20,6 +20,7 @@ RedisUrl: TypeAlias = Annotated[str, msgspec.Meta(pattern=r"^rediss?://\S+$")]
 HttpUrl: TypeAlias = Annotated[str, msgspec.Meta(pattern=r"^https?://[^\s/]+(/\S*)?$")]
 Port: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=65535)]
 Token: TypeAlias = Annotated[str, msgspec.Meta(pattern=r"^[\x21-\x7e]{16,}\Z")]
+Key32: TypeAlias = Annotated[bytes, msgspec.Meta(min_length=32, max_length=32)]  # in base64
 LogLevel: TypeAlias = Annotated[str, msgspec.Meta(pattern="^(debug|info|warning|error)$")]
 Seconds: TypeAlias = Annotated[float, msgspec.Meta(ge=0, le=3600)]
 
