@@ -57,7 +57,19 @@ def test_every_code_of_the_table_is_said_somewhere() -> None:
 
 
 def test_no_code_means_two_things() -> None:
-    assert len(TABLE) == len(codes.PROBLEMS) + len(codes.FAULTS) + len(codes.ISSUES)
+    assert len(TABLE) == len(codes.PROBLEMS) + len(codes.FAULTS) + len(codes.ISSUES) - len(codes.ASKED)
+
+
+def test_what_is_asked_for_is_a_whole_answer_or_a_fault_and_says_so(client: TestClient[Litestar]) -> None:
+    assert client.get("/problems/limit-range").json() | {"advice": ""} == {
+        "code": "limit-range",
+        "title": codes.ASKED["limit-range"].title,
+        "advice": "",
+        "status": 400,
+        "within": "errors",
+    }
+    page = client.get("/problems/limit-range", headers={"Accept": "text/html"}).text
+    assert "status 400 \u00b7 within <code>errors</code>" in page
 
 
 @pytest.fixture(scope="module")

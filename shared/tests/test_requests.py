@@ -28,6 +28,17 @@ def test_parameters_are_read() -> None:
     assert requests.integer({}, "minVersion", default=3) == 3
 
 
+def test_a_parameter_may_be_repeated_where_the_route_says_so() -> None:
+    given = requests.parameters(b"tag=vip&limit=5&tag=a%26b", ["limit"], repeatable=["tag", "country"])
+    assert (given["tag"], given["limit"]) == ("vip", "5")
+    assert (given.every("tag"), given.every("country")) == (["vip", "a&b"], ())
+    with pytest.raises(Problem) as caught:
+        requests.parameters(b"tag=vip&limit=5&limit=5", ["limit"], repeatable=["tag"])
+    assert code_of(caught) == "invalid-parameter"
+    with pytest.raises(Problem, match="parameters: limit, tag"):
+        requests.parameters(b"tags=vip", ["limit"], repeatable=["tag"])
+
+
 @pytest.mark.parametrize(
     ("query", "code"),
     [

@@ -21,10 +21,24 @@ def identifier(text: str) -> UUID:
     return value
 
 
-def parameters(query_string: bytes, allowed: Sequence[str] = ()) -> Mapping[str, str]:
-    """Query parameters, each at most once. Raises Problem `unknown-parameter` or `invalid-parameter`."""
+class Parameters(dict[str, str]):
+    """Query parameters by name; of one that is repeated this is the first, and `every` tells all."""
+
+    def __init__(self, values: Mapping[str, Sequence[str]]) -> None:
+        super().__init__({name: first for name, (first, *_) in values.items()})
+        self._values = values
+
+    def every(self, name: str) -> Sequence[str]:
+        """In the order in which they stand in the query."""
+        return self._values.get(name, ())
+
+
+def parameters(query_string: bytes, allowed: Sequence[str] = (), *, repeatable: Sequence[str] = ()) -> Parameters:
+    """Query parameters, each at most once if it is not `repeatable`. Raises Problem `unknown-parameter` or
+    `invalid-parameter`.
+    """
     if not query_string:
-        return {}
+        return Parameters({})
     try:
         given = parse_qs(
             query_string.decode("ascii"),
@@ -36,12 +50,12 @@ def parameters(query_string: bytes, allowed: Sequence[str] = ()) -> Mapping[str,
     except ValueError:
         raise Problem("invalid-parameter", "The query string is malformed.") from None
     for name, values in given.items():
-        if name not in allowed:
-            known = ", ".join(allowed) or "none"
+        if name not in allowed and name not in repeatable:
+            known = ", ".join([*allowed, *repeatable]) or "none"
             raise Problem("unknown-parameter", f"This route takes these query parameters: {known}.")
-        if len(values) > 1:
+        if len(values) > 1 and name not in repeatable:
             raise Problem("invalid-parameter", f"{name} may be given once.")
-    return {name: values[0] for name, values in given.items()}
+    return Parameters(given)
 
 
 def integer(given: Mapping[str, str], name: str, *, default: int, minimum: int = 0) -> int:

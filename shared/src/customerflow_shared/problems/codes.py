@@ -27,8 +27,23 @@ class FaultKind(NamedTuple):
 _TAKEN = {"pointer": "#/email", "code": "duplicate-key", "detail": "The value is taken.", "kind": "email"}
 _UNFIT = {"pointer": "#/name", "code": "blank", "detail": "The value must not be blank."}
 
+# what can be wrong with a value that is asked for: in a query the whole answer, in a body a fault
+ASKED: Mapping[str, FaultKind] = {
+    "sort-not-allowed": FaultKind(
+        "Nothing is sorted by this", "Use one of those that the detail names; `relevance` needs a `q`."
+    ),
+    "limit-range": FaultKind("The limit lies outside its range", "Send a whole number from 1 to 200."),
+    "date-format": FaultKind(
+        "The value is not a date or time of this form", "Write dates as 2026-11-22, times as 2026-11-22T15:04:05Z."
+    ),
+    "range-inverted": FaultKind(
+        "The range ends before it begins", "Let the end that the detail names lie after the beginning."
+    ),
+}
+
 # whole answers
 PROBLEMS: Mapping[str, Kind] = {
+    **{code: Kind(400, asked.title, asked.advice) for code, asked in ASKED.items()},
     "malformed-json": Kind(
         400,
         "The body is not a JSON object",
@@ -67,6 +82,14 @@ PROBLEMS: Mapping[str, Kind] = {
     ),
     "invalid-parameter": Kind(
         400, "A query parameter has an unfit value", "Correct the parameter that the detail names."
+    ),
+    "cursor-invalid": Kind(
+        400, "The cursor is not one of ours, or has expired", "Begin again without a cursor; one is valid for a day."
+    ),
+    "cursor-mismatch": Kind(
+        400,
+        "The cursor belongs to another list",
+        "Send it with the filters and the sort of the page it came with; another `limit` or `fields` does no harm.",
     ),
     "as-of-future": Kind(
         400, "The moment lies in the future", "Ask for a moment that has passed, or leave asOf out for the present."
@@ -228,6 +251,7 @@ PROBLEMS: Mapping[str, Kind] = {
 
 # codes within `errors`
 FAULTS: Mapping[str, FaultKind] = {
+    **ASKED,
     "required": FaultKind("The value is missing", "Give the field; it may not be null."),
     "type": FaultKind("The value has another JSON type", "Send the JSON type that the detail names."),
     "blank": FaultKind("The value is blank", "Give at least one visible character, or leave an optional field out."),
@@ -274,9 +298,6 @@ FAULTS: Mapping[str, FaultKind] = {
     "postal-format": FaultKind("The country has no postal codes of this form", "Check postal code and country."),
     "postal-region-mismatch": FaultKind("The postal code lies in another region", "Check postal code and region."),
     "address-unknown": FaultKind("The customer has no such address", "Use an address id out of the customer."),
-    "date-format": FaultKind(
-        "The value is not a date or time of this form", "Write dates as 2026-11-22, times as 2026-11-22T15:04:05Z."
-    ),
     "date-range": FaultKind("The date or time lies outside its range", "See the detail for what the range is."),
     "locale-invalid": FaultKind("The value is not a language tag", "Use BCP 47, such as pt-BR."),
     "timezone-unknown": FaultKind("There is no such time zone", "Use an IANA name, such as America/Sao_Paulo."),

@@ -39,7 +39,7 @@ class ProblemDocument(msgspec.Struct, kw_only=True, rename="camel", omit_default
 
 
 class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A code of the table. `status` if it is a whole answer; else `within` says which list tells it."""
+    """A code of the table. `status` if it may be a whole answer; `within` says which list tells it otherwise."""
 
     code: str
     title: str
@@ -70,7 +70,7 @@ def describe_problem(request: Request[Any, Any, Any], code: FromPath[str]) -> Re
 def entry_of(code: str) -> Entry:
     """Raises Problem `route-not-found`."""
     if kind := PROBLEMS.get(code):
-        return Entry(code, kind.title, kind.advice, kind.status)
+        return Entry(code, kind.title, kind.advice, kind.status, "errors" if code in FAULTS else None)
     if fault := FAULTS.get(code):
         return Entry(code, fault.title, fault.advice, within="errors")
     if issue := ISSUES.get(code):
@@ -107,5 +107,6 @@ def _examples(codes: Sequence[str]) -> list[Example]:
 
 
 def _page(entry: Entry) -> str:
-    where = f"status {entry.status}" if entry.status else f"within <code>{entry.within}</code>"
+    status, within = f"status {entry.status}", f"within <code>{entry.within}</code>"
+    where = " · ".join([*([status] if entry.status else []), *([within] if entry.within else [])])
     return _PAGE.format(code=escape(entry.code), title=escape(entry.title), advice=escape(entry.advice), where=where)
