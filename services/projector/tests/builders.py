@@ -18,10 +18,13 @@ from customerflow_shared.events import (
     Place,
     Recorded,
 )
+from customerflow_shared.indexing import Lookups
 from customerflow_shared.values import PersonalProfile
 
 ANA, BRUNO, CECILIA = (UUID(int=number) for number in (0xA, 0xB, 0xC))
 BEGINNING = datetime(2026, 11, 22, 12, 0, 0, 5_000, tzinfo=UTC)
+
+LOOKUPS = Lookups(bytes(range(32)))
 
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 ENTRY = Parked(position=1, version=1, error="UnknownEvent", attempts=1, since=LONG_AGO, attempted_at=LONG_AGO)

@@ -7,6 +7,8 @@ from customerflow_projector import read_model
 from customerflow_projector.read_model import ReadModel
 from redis.asyncio import Redis
 
+from .builders import LOOKUPS
+
 
 @pytest.fixture
 async def redis(cf_redis_url: str) -> AsyncIterator[Redis]:
@@ -18,4 +20,4 @@ async def redis(cf_redis_url: str) -> AsyncIterator[Redis]:
 
 @pytest.fixture
 def model(redis: Redis) -> ReadModel:
-    return ReadModel(redis)
+    return ReadModel(redis, LOOKUPS)

@@ -39,6 +39,6 @@ async def rebuilt(model: ReadModel, store: EventStore, *, force: bool = False) -
 async def documents(model: ReadModel, generation: str | None = None) -> dict[UUID, bytes]:
     """Those of the generation; if none is named, of the live one."""
     if generation is None:
-        generation, _ = await model.generations()
+        generation = (await model.generations()).live
         assert generation is not None
     return {one: stored async for page in model.documents(generation) for one, stored in page.items()}

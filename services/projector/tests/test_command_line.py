@@ -1,5 +1,6 @@
 """The projector's commands: wrong environments, and what an operator is told."""
 
+import base64
 import os
 import subprocess
 import sys
@@ -15,6 +16,7 @@ FIT = {
     "CF_REDIS_URL": "redis://127.0.0.1:9/0",
     "CF_FEED_URL": "http://127.0.0.1:9",
     "CF_FEED_TOKEN": "token-of-the-feed",
+    "CF_LOOKUP_KEY": base64.b64encode(bytes(range(32))).decode(),
 }
 
 

@@ -45,13 +45,13 @@ async def test_a_lock_that_is_not_renewed_is_free_again(model: ReadModel) -> Non
 async def test_only_the_holder_of_the_lock_switches(model: ReadModel, redis: Redis) -> None:
     await redis.set(views.LIVE, OLD)
     await model.begin(NEW)
-    assert await model.generations() == (OLD, NEW)
+    assert await model.generations() == (OLD, NEW, None)
     assert not await model.switch(NEW, "cf:lock", "one")
     await model.hold("cf:lock", "two", 10)
     assert not await model.switch(NEW, "cf:lock", "one")
-    assert await model.generations() == (OLD, NEW)
+    assert await model.generations() == (OLD, NEW, None)
     assert await model.switch(NEW, "cf:lock", "two")
-    assert await model.generations() == (NEW, None)
+    assert await model.generations() == (NEW, None, None)
 
 
 async def test_a_generation_that_is_no_longer_being_built_is_not_switched_to(model: ReadModel) -> None:
@@ -62,16 +62,16 @@ async def test_a_generation_that_is_no_longer_being_built_is_not_switched_to(mod
     assert not await model.switch(OLD, "cf:lock", "one")
     assert await model.switch(NEW, "cf:lock", "one")
     assert not await model.switch(OLD, "cf:lock", "one")
-    assert await model.generations() == (NEW, None)
+    assert await model.generations() == (NEW, None, None)
 
 
 async def test_giving_up_concerns_only_the_generation_being_built(model: ReadModel, redis: Redis) -> None:
     await redis.set(views.LIVE, OLD)
     await model.begin(NEW)
     await model.give_up(OLD)
-    assert await model.generations() == (OLD, NEW)
+    assert await model.generations() == (OLD, NEW, None)
     await model.give_up(NEW)
-    assert await model.generations() == (OLD, None)
+    assert await model.generations() == (OLD, None, None)
 
 
 async def test_dropping_removes_only_other_generations(model: ReadModel, redis: Redis) -> None:

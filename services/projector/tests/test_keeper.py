@@ -17,7 +17,7 @@ from customerflow_shared.events import Place, Recorded
 from msgspec.structs import replace
 from redis.asyncio import Redis
 
-from .builders import ANA, BRUNO, ENTRY, EventStore, folded, interleaved, renamings
+from .builders import ANA, BRUNO, ENTRY, LOOKUPS, EventStore, folded, interleaved, renamings
 from .steps import documents, rebuilt, running, until
 
 HISTORY = interleaved(renamings(ANA, 10), renamings(BRUNO, 10))
@@ -80,7 +80,7 @@ async def test_a_generation_of_a_newer_release_is_left_alone(model: ReadModel, r
         await asyncio.sleep(0.3)
         with pytest.raises(ReadModelNotReady, match="no generation of this schema"):
             await it.check()
-        assert await model.generations() == (newer, None)
+        assert await model.generations() == (newer, None, None)
 
 
 async def test_a_redis_that_is_emptied_is_filled_again(model: ReadModel, redis: Redis) -> None:
@@ -145,7 +145,7 @@ async def test_a_page_that_a_restart_has_lost_is_applied_again(model: ReadModel,
 
     await fill(model, HISTORY[:8])
     await model.vouch("long before")
-    restarted, store = Restarted(redis), EventStore(HISTORY)
+    restarted, store = Restarted(redis, LOOKUPS), EventStore(HISTORY)
     async with kept(restarted, store, Losing(restarted, store)) as it:
         await until(ready(it))
         assert await holds(model, HISTORY)()

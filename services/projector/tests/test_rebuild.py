@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 from customerflow_projector.apply import Applier
 from customerflow_projector.feed import FeedUnavailable
-from customerflow_projector.read_model import ReadModel
+from customerflow_projector.read_model import Generations, ReadModel
 from customerflow_projector.rebuild import GenerationsDiffer, rebuild
 from customerflow_shared import views
 from customerflow_shared.events import Place, Recorded
@@ -30,7 +30,7 @@ async def test_an_empty_redis_is_filled(model: ReadModel) -> None:
     report = await rebuilt(model, EventStore(HISTORY, page=7))
     assert await documents(model) == folded(HISTORY)
     assert (report.events, report.customers, report.repaired, report.parked) == (45, 3, 0, 0)
-    assert await model.generations() == (report.generation, None)
+    assert await model.generations() == (report.generation, None, None)
 
 
 async def test_it_ends_vouched_for_with_a_checkpoint(model: ReadModel) -> None:
@@ -42,7 +42,7 @@ async def test_it_ends_vouched_for_with_a_checkpoint(model: ReadModel) -> None:
 async def test_an_event_store_without_events_gives_an_empty_generation(model: ReadModel) -> None:
     report = await rebuilt(model, EventStore())
     assert (report.events, report.customers) == (0, 0)
-    assert await model.generations() == (report.generation, None)
+    assert await model.generations() == (report.generation, None, None)
     assert await model.vouched() == await model.run_id()
 
 
@@ -92,7 +92,7 @@ async def test_an_event_store_that_knows_less_does_not_replace_what_is_live(mode
     for poorer in (EventStore(HISTORY[:-30]), EventStore()):
         with pytest.raises(GenerationsDiffer, match=r"[0-9] customers of the live generation are newer than"):
             await rebuilt(model, poorer)
-        assert await model.generations() == (before.generation, None)
+        assert await model.generations() == (before.generation, None, None)
         assert await documents(model) == folded(HISTORY)
 
 
@@ -127,7 +127,7 @@ class Busy(EventStore):
 
 async def project_live(model: ReadModel, store: EventStore, batch: list[Recorded]) -> None:
     """As the consumer does it."""
-    live, building = await model.generations()
+    live, building, _ = await model.generations()
     if building:
         await Applier(model, store).apply_where_next(building, batch)
     if live:
@@ -149,7 +149,7 @@ async def test_nothing_is_missed_that_happens_meanwhile(model: ReadModel, page: 
 
 async def test_what_is_live_answers_while_another_is_built(model: ReadModel) -> None:
     before = await rebuilt(model, EventStore(HISTORY))
-    seen: list[tuple[str | None, str | None]] = []
+    seen: list[Generations] = []
 
     class Watched(EventStore):
         async def after(self, position: int) -> AsyncIterator[tuple[int, list[Recorded | Place]]]:
@@ -159,7 +159,7 @@ async def test_what_is_live_answers_while_another_is_built(model: ReadModel) -> 
                 assert await documents(model) == folded(HISTORY)
 
     report = await rebuilt(model, Watched(HISTORY, page=10))
-    assert set(seen) == {(before.generation, report.generation)}
+    assert set(seen) == {(before.generation, report.generation, None)}
 
 
 async def test_a_feed_that_fails_leaves_what_is_live(model: ReadModel) -> None:

@@ -12,7 +12,7 @@ from customerflow_shared import views
 from customerflow_shared.events import Place, Recorded
 from redis.asyncio import Redis
 
-from .builders import ANA, BRUNO, EventStore, folded, interleaved, renamings
+from .builders import ANA, BRUNO, LOOKUPS, EventStore, folded, interleaved, renamings
 from .steps import documents, rebuilt
 
 HISTORY = interleaved(renamings(ANA, 20), renamings(BRUNO, 20))
@@ -34,7 +34,7 @@ class Disturbed(EventStore):
 
 
 async def assert_complete(model: ReadModel) -> None:
-    _, building = await model.generations()
+    building = (await model.generations()).building
     assert building is None
     assert await documents(model) == folded(HISTORY)
 
@@ -75,7 +75,7 @@ async def test_a_rebuild_that_was_suspended_while_another_was_made_does_not_swit
 async def test_a_redis_that_is_emptied_on_the_way_is_not_switched(model: ReadModel, redis: Redis) -> None:
     with pytest.raises(RebuildInterrupted):
         await rebuilt(model, Disturbed(redis.flushdb))
-    assert await model.generations() == (None, None)
+    assert await model.generations() == (None, None, None)
     await rebuilt(model, EventStore(HISTORY))
     await assert_complete(model)
 
@@ -87,7 +87,7 @@ async def test_a_redis_that_is_restarted_on_the_way_is_not_switched(redis: Redis
         async def run_id(self) -> str:
             return "that of the process before"
 
-    model = Restarted(redis)
+    model = Restarted(redis, LOOKUPS)
     with pytest.raises(RebuildInterrupted):
         await rebuilt(model, EventStore(HISTORY))
     assert (await model.generations())[0] is None
@@ -106,7 +106,7 @@ async def test_a_cancelled_rebuild_can_be_begun_again(model: ReadModel, redis: R
     first.cancel()
     with pytest.raises(asyncio.CancelledError):
         await first
-    assert await model.generations() == (None, None)
+    assert await model.generations() == (None, None, None)
     report = await rebuilt(model, EventStore(HISTORY))
     await assert_complete(model)
     assert {key.decode().split(":")[1] async for key in redis.scan_iter("cf:*:*")} == {report.generation}
@@ -129,7 +129,7 @@ async def test_rebuilds_that_fail_again_and_again_do_not_fill_redis(model: ReadM
     for _ in range(5):
         with pytest.raises(FeedUnavailable):
             await rebuilt(model, Disturbed(cut))
-        assert await model.generations() == (None, None)  # live events have nowhere else to go any more
+        assert await model.generations() == (None, None, None)  # live events have nowhere else to go any more
     assert len([key async for key in redis.scan_iter("cf:*:customer:*")]) <= 2
 
 
@@ -146,7 +146,7 @@ async def test_a_long_rebuild_keeps_its_lock_though_redis_misses_a_beat(
             return await super().hold(lock, holder, seconds)
 
     monkeypatch.setattr("customerflow_projector.rebuild.LOCK_SECONDS", 0.3)
-    model = Hiccup(redis)
+    model = Hiccup(redis, LOOKUPS)
     await rebuilt(model, Disturbed(lambda: asyncio.sleep(0.6)))
     await assert_complete(model)
     assert model.held > 5
@@ -169,7 +169,7 @@ async def test_a_rebuild_ends_though_a_cancellation_is_swallowed(redis: Redis, m
             return await super().hold(lock, holder, 15)
 
     monkeypatch.setattr("customerflow_projector.rebuild.LOCK_SECONDS", 0.01)
-    model = Swallowing(redis)
+    model = Swallowing(redis, LOOKUPS)
     async with asyncio.timeout(5):
         await rebuilt(model, Disturbed(lambda: asyncio.sleep(0.05)))
     assert model.swallowed

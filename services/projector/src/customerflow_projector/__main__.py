@@ -9,6 +9,7 @@ from uuid import UUID
 
 import rich_click as click
 from customerflow_shared import service, settings, telemetry
+from customerflow_shared.indexing import Lookups
 from redis.exceptions import RedisError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -80,7 +81,7 @@ async def _rebuild(force: bool) -> Report:
 async def _print_parked() -> None:
     table = Table("customer", "position", "version", "attempts", "since", "error")
     async with _tools() as (model, _):
-        live, _ = await model.generations()
+        live = (await model.generations()).live
         for customer_id, entry in (await model.parked(live) if live else {}).items():
             table.add_row(
                 str(customer_id),
@@ -95,7 +96,7 @@ async def _print_parked() -> None:
 
 async def _retry(customer_id: UUID) -> bool:
     async with _tools() as (model, feed):
-        live, _ = await model.generations()
+        live = (await model.generations()).live
         entry = (await model.parked(live)).get(customer_id) if live else None
         if live is None or entry is None:
             raise click.ClickException("that customer is not parked")
@@ -109,7 +110,7 @@ async def _tools() -> AsyncIterator[tuple[ReadModel, Feed]]:
     redis = read_model.connect(config.redis_url)
     async with event_feed.connect(config.feed_url, config.feed_token) as http:
         try:
-            yield ReadModel(redis), Feed(http)
+            yield ReadModel(redis, Lookups(config.lookup_key)), Feed(http)
         finally:
             await redis.aclose()
 

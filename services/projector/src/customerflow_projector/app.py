@@ -7,7 +7,8 @@ from contextlib import asynccontextmanager
 
 import msgspec
 from customerflow_shared import service
-from customerflow_shared.settings import AmqpUrl, HttpUrl, Listen, LogLevel, Port, RedisUrl, Token
+from customerflow_shared.indexing import Lookups
+from customerflow_shared.settings import AmqpUrl, HttpUrl, Key32, Listen, LogLevel, Port, RedisUrl, Token
 from litestar import Litestar
 from opentelemetry.instrumentation.redis import RedisInstrumentor
 
@@ -26,6 +27,7 @@ class ToolSettings(msgspec.Struct, frozen=True, kw_only=True):
     redis_url: RedisUrl
     feed_url: HttpUrl
     feed_token: Token
+    lookup_key: Key32
     log_level: LogLevel = "warning"
 
 
@@ -34,6 +36,7 @@ class ProjectorSettings(Listen, frozen=True, kw_only=True):
     redis_url: RedisUrl
     feed_url: HttpUrl
     feed_token: Token
+    lookup_key: Key32
     replica: str = ""
     """A name that no other replica has; by default made of host name and process id."""
     port: Port = 8083
@@ -43,7 +46,7 @@ def projector(config: ProjectorSettings) -> tuple[Litestar, service.Health]:
     RedisInstrumentor().instrument()
     redis = read_model.connect(config.redis_url)
     http = event_feed.connect(config.feed_url, config.feed_token)
-    model, feed = ReadModel(redis), Feed(http)
+    model, feed = ReadModel(redis, Lookups(config.lookup_key)), Feed(http)
     applier = Applier(model, feed)
     consumer = Consumer(config.amqp_url, config.replica or f"{socket.gethostname()}-{os.getpid()}", model, applier)
     keeper = Keeper(model, feed, applier)

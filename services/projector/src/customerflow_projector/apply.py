@@ -2,7 +2,7 @@
 
 Whoever delivers them, however often and in whatever order: a document changes only from version v to v + 1, a gap is
 filled from the event feed, and what cannot be applied parks its customer, with all before it applied, while the
-others flow on. Only an erasure waits for nothing: it takes the place of whatever is there.
+others flow on. Only an erasure waits for nothing: it takes the place of whatever is there, its timeline may follow.
 """
 
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
@@ -10,19 +10,47 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 import structlog
-from customerflow_shared import telemetry, views
+from customerflow_shared import telemetry, timeline, views
 from customerflow_shared.events import CustomerErased, Place, Recorded
+from customerflow_shared.timeline import BLOCK, Entry
+from customerflow_shared.views import ErasedView, View
 from msgspec.structs import replace
 
+from customerflow_projector import history
 from customerflow_projector.feed import Feed
 from customerflow_projector.projections import HistoryBroken, project, tombstone
-from customerflow_projector.read_model import Parked, ReadModel, Write, version_of
+from customerflow_projector.read_model import Overtaken, Parked, ReadModel, Write, version_of
 
 log = structlog.get_logger()
 
 
 class UnknownEvent(Exception):
     """The event is one that this program does not know; a newer one may."""
+
+
+class Draft:
+    """A customer's document while events are applied to it, with what they add to its timeline."""
+
+    def __init__(self, before: View | None) -> None:
+        self.before = before
+        self.after = before
+        self.entries: list[bytes] = []
+        self.ends: list[bytes] = []
+        """The documents at the ends of blocks."""
+
+    @property
+    def version(self) -> int:
+        return self.after.version if self.after else 0
+
+    def add(self, event: Recorded | Place) -> None:
+        """Raises UnknownEvent or HistoryBroken."""
+        if isinstance(event, Place):
+            raise UnknownEvent(f"at position {event.position}")
+        after = project(self.after, event)
+        self.entries.append(timeline.encode(history.entry(self.after, event, after)))
+        if after.version % BLOCK == 0:
+            self.ends.append(views.split(views.pack(after)).document)
+        self.after = after
 
 
 class Applier:
@@ -41,17 +69,20 @@ class Applier:
                 # a retry that has asked the feed before this event was there must not unpark the customer
                 await self._model.park(generation, customer_id, replace(entry, passed_over=newest))
         while waiting:
-            waiting = await self._round(generation, waiting, fill_gaps=True)
+            waiting, _ = await self._round(generation, waiting, fill_gaps=True)
         for customer_id, entry in erased.items():
             await self._model.unpark(generation, customer_id, entry)
 
-    async def apply_where_next(self, generation: str, batch: Sequence[Recorded | Place]) -> None:
+    async def apply_where_next(self, generation: str, batch: Sequence[Recorded | Place]) -> Sequence[Recorded | Place]:
         """Apply the events that are the next of their customer; the builder of the generation brings what is before
-        the others.
+        the others. Return those that the generation now contains.
         """
         waiting = by_customer(batch)
+        reached: dict[UUID, int] = {}
         while waiting:
-            waiting = await self._round(generation, waiting, fill_gaps=False)
+            waiting, versions = await self._round(generation, waiting, fill_gaps=False)
+            reached |= versions
+        return [event for event in batch if event.version <= reached[event.customer_id]]
 
     async def retry(self, generation: str, customer_id: UUID, entry: Parked) -> bool:
         """Apply a parked customer's events, in order, from the event feed; True if it is no longer parked.
@@ -62,10 +93,11 @@ class Applier:
         entry = replace(entry, attempts=entry.attempts + 1, attempted_at=datetime.now(UTC))
         await self._model.park(generation, customer_id, entry)
         held = (await self._model.load(generation, [customer_id]))[0]
-        missing = await self._feed.of_customer(customer_id, version_of(held))
-        waiting = by_customer(missing)
+        # the erasure itself is asked for again: it may be the timeline that is wanting
+        version = version_of(held) - (1 if isinstance(_readable(held), ErasedView) else 0)
+        waiting = by_customer(await self._feed.of_customer(customer_id, version))
         while waiting:
-            waiting = await self._round(generation, waiting, fill_gaps=True, retried=entry)
+            waiting, _ = await self._round(generation, waiting, fill_gaps=True, retried=entry)
         return await self._model.unpark(generation, customer_id, entry)
 
     async def _round(
@@ -75,34 +107,108 @@ class Applier:
         *,
         fill_gaps: bool,
         retried: Parked | None = None,
-    ) -> dict[UUID, list[Recorded | Place]]:
-        """Load, fold, store; what another writer has overtaken meanwhile is returned, to be looked at again."""
+    ) -> tuple[dict[UUID, list[Recorded | Place]], dict[UUID, int]]:
+        """Load, fold, store; what another writer has overtaken meanwhile is returned, to be looked at again, and the
+        versions that the others have.
+        """
         held = await self._model.load(generation, list(waiting))
+        versions = {one: version_of(stored) for one, stored in zip(waiting, held, strict=True)}
         writes: list[Write] = []
+        overtaken: set[UUID] = set()
         for (customer_id, events), stored in zip(waiting.items(), held, strict=True):
-            if last := _tombstone(events):
-                if last.version > version_of(stored):
-                    writes.append(Write(customer_id, version_of(stored), views.pack(last)))
-                continue
-            view: views.View | None = None
-            version = 0
             try:
-                view = views.unpack(stored) if stored else None
-                version = view.version if view else 0
-                async for event in self._in_order(customer_id, events, version, fill_gaps):
-                    view = _projected(view, event)
-            except Exception as error:  # whatever it is, it concerns this customer only
-                reached = view.version if view else 0
-                obstacle = next((event for event in events if event.version > reached), events[-1])
-                await self._park(generation, obstacle, error, retried)
-            if view and view.version > version:
-                writes.append(Write(customer_id, version, views.pack(view)))
-        stored_ones = await self._model.store(generation, writes)
-        return {
-            write.customer_id: waiting[write.customer_id]
-            for write, done in zip(writes, stored_ones, strict=True)
-            if not done
-        }
+                if last := _tombstone(events):
+                    write = await self._erasure(generation, last, events, stored, retried)
+                else:
+                    write = await self._next(generation, customer_id, events, stored, fill_gaps, retried)
+            except Overtaken:
+                overtaken.add(customer_id)
+            else:
+                writes += [write] if write else []
+        made = await self._model.store(generation, writes)
+        for write, done in zip(writes, made, strict=True):
+            if done:
+                versions[write.after.id] = write.after.version
+            else:
+                overtaken.add(write.after.id)
+        again = {one: waiting[one] for one in overtaken}
+        return again, {one: version for one, version in versions.items() if one not in overtaken}
+
+    async def _next(
+        self,
+        generation: str,
+        customer_id: UUID,
+        events: Sequence[Recorded | Place],
+        stored: bytes | None,
+        fill_gaps: bool,
+        retried: Parked | None,
+    ) -> Write | None:
+        """What the events come to, as far as they can be applied. Raises Overtaken."""
+        draft = Draft(None)
+        try:
+            draft = Draft(views.unpack(stored) if stored else None)
+            async for event in self._in_order(customer_id, events, draft.version, fill_gaps):
+                draft.add(event)
+        except Exception as error:  # whatever it is, it concerns this customer only
+            obstacle = next((event for event in events if event.version > draft.version), events[-1])
+            await self._park(generation, obstacle, error, retried)
+        if draft.after is None or not draft.entries:
+            return None
+        expected = draft.before.version if draft.before else 0
+        if not draft.ends:
+            return Write(expected=expected, before=draft.before, after=draft.after, entries=draft.entries)
+        there = await self._model.entries(generation, customer_id, expected)
+        if len(there) != expected % BLOCK:
+            broken = HistoryBroken(f"after the last block there are {len(there)} entries, at version {expected}")
+            await self._park(generation, events[0], broken, retried)
+            return None
+        blocks, entries = history.packed([*there, *draft.entries], draft.ends)
+        return Write(
+            expected=expected, before=draft.before, after=draft.after, entries=entries, blocks=blocks, kept="blocks"
+        )
+
+    async def _erasure(
+        self,
+        generation: str,
+        last: ErasedView,
+        events: Sequence[Recorded | Place],
+        stored: bytes | None,
+        retried: Parked | None,
+    ) -> Write | None:
+        """The tombstone, with all that has happened, told without what it was. If nobody can tell it now, the customer
+        is erased all the same, and parked until somebody can.
+        """
+        before = _readable(stored)
+        told = await self._told(generation, last.id) if stored else {}
+        if isinstance(before, ErasedView) and len(told) == last.version:
+            return None
+        told |= {event.version: history.bare(event) for event in events if isinstance(event, Recorded)}
+        try:
+            if len(told) < last.version:
+                found = await self._feed.of_customer(last.id, 0)
+                told = {event.version: history.bare(event) for event in found if isinstance(event, Recorded)}
+            if told.keys() != set(range(1, last.version + 1)):
+                raise HistoryBroken(f"of {last.version} events {len(told)} can be told")
+            entries = [timeline.encode(timeline.redacted(told[version])) for version in sorted(told)]
+        except Exception as error:
+            await self._park(generation, events[-1], error, retried)
+            entries = []
+        blocks, entries_left = history.packed(entries, [None] * (len(entries) // BLOCK))
+        return Write(
+            expected=version_of(stored),
+            before=before,
+            after=last,
+            entries=entries_left,
+            blocks=blocks,
+            kept="nothing",
+        )
+
+    async def _told(self, generation: str, customer_id: UUID) -> dict[int, Entry]:
+        """What the timeline has, by version; nothing if it cannot be read."""
+        try:
+            return {one.version: one for one in history.unpacked(*await self._model.timeline(generation, customer_id))}
+        except ValueError:
+            return {}
 
     async def _in_order(
         self, customer_id: UUID, events: Sequence[Recorded | Place], version: int, fill_gaps: bool
@@ -138,7 +244,7 @@ class Applier:
         log.error("customer parked", customer_id=str(obstacle.customer_id), position=entry.position, error=entry.error)
 
 
-def _tombstone(events: Sequence[Recorded | Place]) -> views.ErasedView | None:
+def _tombstone(events: Sequence[Recorded | Place]) -> ErasedView | None:
     """What is left of the customer, if these are its last events."""
     last = events[-1]
     return (
@@ -146,10 +252,11 @@ def _tombstone(events: Sequence[Recorded | Place]) -> views.ErasedView | None:
     )
 
 
-def _projected(view: views.View | None, event: Recorded | Place) -> views.View:
-    if isinstance(event, Place):
-        raise UnknownEvent(f"at position {event.position}")
-    return project(view, event)
+def _readable(stored: bytes | None) -> View | None:
+    try:
+        return views.unpack(stored) if stored else None
+    except ValueError:
+        return None
 
 
 def by_customer(batch: Iterable[Recorded | Place]) -> dict[UUID, list[Recorded | Place]]:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import msgspec
 import structlog
 from aio_pika.abc import AbstractConnection, AbstractIncomingMessage
-from customerflow_shared import events, messaging, telemetry, views
+from customerflow_shared import events, messaging, telemetry
 from customerflow_shared.events import Place, Recorded
 from customerflow_shared.patience import Patience
 from opentelemetry import trace
@@ -101,15 +101,20 @@ class Consumer:
         await readable[-1].ack(multiple=True)
 
     async def _apply(self, batch: Sequence[Recorded | Place]) -> None:
-        """Apply to the live generation and to the one being built; wait for Redis as long as it takes."""
+        """Apply to the live generation, and beside it to the one being built and the one before; wait for Redis as long
+        as it takes.
+        """
         patience = Patience("projection")
         while True:
             try:
-                live, building = await self._model.generations()
-                if building and views.is_of_this_schema(building):
-                    await self._applier.apply_where_next(building, batch)
-                if live and views.is_of_this_schema(live):
-                    return await self._applier.apply(live, batch)
+                live, *beside = await self._model.generations()
+                for generation in beside:
+                    if generation and await self._model.is_ours(generation):
+                        contained = await self._applier.apply_where_next(generation, batch)
+                        await self._model.mark(generation, contained)
+                if live and await self._model.is_ours(live):
+                    await self._applier.apply(live, batch)
+                    return await self._model.mark(live, batch)
                 # none is live yet: a keeper builds it from the feed, these events included
                 await asyncio.sleep(PAUSE)
             except (RedisError, OSError, TimeoutError) as error:

@@ -57,14 +57,14 @@ class Keeper:
 
     async def check(self) -> None:
         """Raises ReadModelNotReady unless queries can be answered from the read model."""
-        live, _ = await self._model.generations()
+        live = (await self._model.generations()).live
         if not views.is_of_this_schema(live):
             raise ReadModelNotReady("no generation of this schema is live")
         if await self._model.vouched() != await self._model.run_id():
             raise ReadModelNotReady("Redis has been restarted; what it may have lost is being applied again")
 
     async def _look(self) -> None:
-        live, _ = await self._model.generations()
+        live = (await self._model.generations()).live
         if views.is_of_newer_schema(live):
             raise ReadModelNotReady("the read model is that of a newer release")
         if live is None or not views.is_of_this_schema(live):

@@ -1,12 +1,18 @@
-"""The read model in Redis: documents that change only from version v to v + 1, in generations."""
+"""The read model in Redis: documents that change only from version v to v + 1, in generations.
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+With a document, and only with it, changes what follows from it: the customer's timeline, indexes, totals.
+"""
+
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import cast
+from typing import Literal, NamedTuple, cast
 from uuid import UUID
 
 import msgspec
-from customerflow_shared import telemetry, views
+from customerflow_shared import events, indexing, telemetry, views
+from customerflow_shared.events import Place, Recorded
+from customerflow_shared.indexing import Lookups
+from customerflow_shared.views import View
 from opentelemetry import trace
 from opentelemetry.instrumentation.utils import suppress_instrumentation
 from redis.asyncio import BlockingConnectionPool, Redis
@@ -14,18 +20,62 @@ from redis.backoff import ExponentialBackoff
 from redis.exceptions import NoScriptError
 from redis.retry import Retry
 
+from customerflow_projector.indexes import Command, difference, indexed
+
 tracer = trace.get_tracer("customerflow.projector")
 
 SCAN_PAGE = 500
+STORED_AT_ONCE = 100  # customers
 LONG_AGO = datetime.fromtimestamp(0, UTC)
 
-# KEYS: the customer. ARGV: the version it must have (0: none), what to store. Answers -1, or the version found instead.
+# KEYS: the customer. ARGV: the version it must have (0: none), then commands, each behind the number of its words.
+# Carries them out and answers -1, or answers the version found instead. A total that comes to 0 is removed.
 _STORE = """
 local version = string.match(redis.call('GETRANGE', KEYS[1], 0, 19), '^(%d+)[ \\n]')
 version = tonumber(version or 0)
 if version ~= tonumber(ARGV[1]) then return version end
-redis.call('SET', KEYS[1], ARGV[2])
+local at = 2
+while at < #ARGV do
+  local first, last = at + 1, at + tonumber(ARGV[at])
+  local answer = redis.call(unpack(ARGV, first, last))
+  if ARGV[first] == 'HINCRBY' and answer == 0 then redis.call('HDEL', ARGV[first + 1], ARGV[first + 2]) end
+  at = last + 1
+end
 return -1
+"""
+
+# KEYS: applied, handled, changes, live. ARGV: the generation, the channel, how many lines of changes are kept; then
+# position, milliseconds and line (empty: none) of each event, by position. What is next moves `applied`, whose
+# milliseconds are the latest of all before; what comes later waits in `handled`. A move of the live generation is told
+# to who listens.
+_MARK = """
+local applied, latest = string.match(redis.call('GET', KEYS[1]) or '0 0', '^(%d+) (%d+)$')
+applied, latest = tonumber(applied), tonumber(latest)
+local before = applied
+local function take(position, milliseconds)
+  if position == applied + 1 then applied, latest = position, math.max(latest, milliseconds) end
+  return position <= applied
+end
+for at = 4, #ARGV, 3 do
+  local position = tonumber(ARGV[at])
+  if position > applied then
+    if ARGV[at + 2] ~= '' then redis.call('ZADD', KEYS[3], position, ARGV[at + 2]) end
+    if not take(position, tonumber(ARGV[at + 1])) then
+      redis.call('ZADD', KEYS[2], position, ARGV[at] .. ' ' .. ARGV[at + 1])
+    end
+  end
+end
+redis.call('ZREMRANGEBYRANK', KEYS[3], 0, -1 - tonumber(ARGV[3]))
+if applied == before then return end
+local waiting = redis.call('ZRANGE', KEYS[2], 0, 0)[1]
+while waiting do
+  local position, milliseconds = string.match(waiting, '^(%d+) (%d+)$')
+  if not take(tonumber(position), tonumber(milliseconds)) then break end
+  redis.call('ZREM', KEYS[2], waiting)
+  waiting = redis.call('ZRANGE', KEYS[2], 0, 0)[1]
+end
+redis.call('SET', KEYS[1], string.format('%d %d', applied, latest))
+if redis.call('GET', KEYS[4]) == ARGV[1] then redis.call('PUBLISH', ARGV[2], applied) end
 """
 
 # KEYS: the checkpoint. ARGV: a position, a run id. It only ever grows, and only in the process of that run id: one that
@@ -80,12 +130,31 @@ class Parked(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     passed_over: int = 0
 
 
-class Write(msgspec.Struct, frozen=True):
-    """A document in place of the one with version `expected` (0: of none)."""
+class Write(msgspec.Struct, frozen=True, kw_only=True):
+    """A document in place of the one with version `expected` (0: of none), which is `before`; None if that one cannot
+    be read.
 
-    customer_id: UUID
+    `blocks` and `entries` are added to what is `kept` of the timeline.
+    """
+
     expected: int
-    stored: bytes
+    before: View | None
+    after: View
+    entries: Sequence[bytes]
+    blocks: Sequence[bytes] = ()
+    kept: Literal["all", "blocks", "nothing"] = "all"
+
+
+class Generations(NamedTuple):
+    """Each None if there is none."""
+
+    live: str | None
+    building: str | None
+    previous: str | None
+
+
+class Overtaken(Exception):
+    """The document has another version by now."""
 
 
 _parked_decoder = msgspec.json.Decoder(Parked)
@@ -108,14 +177,25 @@ def connect(url: str) -> Redis:
 
 
 class ReadModel:
-    def __init__(self, redis: Redis) -> None:
+    def __init__(self, redis: Redis, lookups: Lookups) -> None:
         self._redis = redis
+        self._lookups = lookups
         self._store = redis.register_script(_STORE)
+        self._known_as_ours: set[str] = set()
 
-    async def generations(self) -> tuple[str | None, str | None]:
-        """The live generation, and the one being built."""
-        live, building = await self._redis.mget(views.LIVE, views.BUILDING)
-        return _text(live), _text(building)
+    async def generations(self) -> Generations:
+        return Generations(*map(_text, await self._redis.mget(views.LIVE, views.BUILDING, views.PREVIOUS)))
+
+    async def is_ours(self, generation: str | None) -> bool:
+        """Of this schema, and with look-ups made by our key. What is not is not written to, and is to be built anew."""
+        if generation is None or not views.is_of_this_schema(generation):
+            return False
+        if generation not in self._known_as_ours:  # which it stays: the key is said once, when it is begun
+            fingerprint = _text(await self._redis.get(views.key(generation, "lookup-key")))
+            if fingerprint != self._lookups.fingerprint():
+                return False
+            self._known_as_ours.add(generation)
+        return True
 
     async def load(self, generation: str, customers: Sequence[UUID]) -> list[bytes | None]:
         if not customers:
@@ -123,31 +203,86 @@ class ReadModel:
         found = await self._redis.mget([views.customer_key(generation, one) for one in customers])
         return cast(list[bytes | None], found)  # a client without decode_responses gives bytes
 
+    async def timeline(self, generation: str, customer_id: UUID) -> tuple[list[bytes], list[bytes]]:
+        """The blocks, and the entries after them."""
+        async with self._redis.pipeline(transaction=True) as pipeline:
+            pipeline.lrange(views.blocks_key(generation, customer_id), 0, -1)
+            pipeline.lrange(views.timeline_key(generation, customer_id), 0, -1)
+            blocks, entries = await pipeline.execute()
+            return blocks, entries
+
+    async def entries(self, generation: str, customer_id: UUID, version: int) -> list[bytes]:
+        """Those after the last block, at that version of the document. Raises Overtaken."""
+        async with self._redis.pipeline(transaction=True) as pipeline:
+            pipeline.get(views.customer_key(generation, customer_id))
+            pipeline.lrange(views.timeline_key(generation, customer_id), 0, -1)
+            stored, entries = await pipeline.execute()
+        if version_of(stored) != version:
+            raise Overtaken
+        return cast(list[bytes], entries)
+
     async def store(self, generation: str, writes: Sequence[Write]) -> list[bool]:
         """Which of the writes were made; the others found another version than they expected."""
-        if not writes:
-            return []
-        try:
-            return await self._store_all(generation, writes)
-        except NoScriptError:
-            # a restarted server has forgotten the script; what was stored before the error is not stored twice
-            await self._redis.script_load(_STORE)
-            return await self._store_all(generation, writes)
+        made: list[bool] = []
+        for start in range(0, len(writes), STORED_AT_ONCE):
+            some = writes[start : start + STORED_AT_ONCE]
+            try:
+                made += await self._store_all(generation, some)
+            except NoScriptError:
+                # a restarted server has forgotten the script; what was stored before the error is not stored twice
+                await self._redis.script_load(_STORE)
+                made += await self._store_all(generation, some)
+        return made
 
     async def _store_all(self, generation: str, writes: Sequence[Write]) -> list[bool]:
         async with self._redis.pipeline(transaction=False) as pipeline:
             for write in writes:
-                pipeline.evalsha(
-                    self._store.sha,
-                    1,
-                    views.customer_key(generation, write.customer_id),
-                    str(write.expected),
-                    write.stored,
-                )
+                commands: list[str | bytes | float] = []
+                for name, key, *rest in self._commands(write):
+                    commands += (2 + len(rest), name, views.key(generation, str(key)), *rest)
+                key = views.customer_key(generation, write.after.id)
+                pipeline.evalsha(self._store.sha, 1, key, write.expected, *commands)
             # the instrumentation would name the span by all of its commands, a name for each size of a batch
             with telemetry.span(tracer, "store views"), suppress_instrumentation():
                 answers = await pipeline.execute()
             return [answer == -1 for answer in answers]
+
+    def _commands(self, write: Write) -> Iterator[Command]:
+        """The document first: if Redis failed at one of the others, nothing would be done twice."""
+        timeline, blocks = f"timeline:{write.after.id}", f"blocks:{write.after.id}"
+        yield "SET", f"customer:{write.after.id}", views.pack(write.after)
+        if write.kept != "all":
+            yield "DEL", timeline
+        if write.kept == "nothing":
+            yield "DEL", blocks
+        if write.blocks:
+            yield "RPUSH", blocks, *write.blocks
+        if write.entries:
+            yield "RPUSH", timeline, *write.entries
+        # of a document that could not be read nobody knows what it had put into the indexes: `verify` finds it
+        yield from difference(indexed(write.before, self._lookups), indexed(write.after, self._lookups))
+
+    async def mark(self, generation: str, handled: Sequence[Recorded | Place]) -> None:
+        """Say of events that they are applied, or their customers parked. An event whose content is not known has no
+        time and no line among the changes.
+        """
+        if not handled:
+            return
+        keys = [views.key(generation, name) for name in ("applied", "handled", "changes")]
+        words: list[str | bytes | int] = [generation, views.CHANGED, views.CHANGES_KEPT]
+        for event in sorted(handled, key=lambda event: event.position):
+            words += (event.position, *_told(event))
+        await self._redis.eval(_MARK, 4, *keys, views.LIVE, *words)
+
+    async def applied(self, generation: str) -> tuple[int, int]:
+        """The position up to which all is applied, and the latest time (milliseconds) when some of it was recorded."""
+        found = _text(await self._redis.get(views.key(generation, "applied"))) or "0 0"
+        position, _, milliseconds = found.partition(" ")
+        return int(position), int(milliseconds)
+
+    async def saw_everything(self, generation: str, milliseconds: int) -> None:
+        """Say that at this time all that the event store had was applied."""
+        await self._redis.set(views.key(generation, "checked"), milliseconds)
 
     async def parked_among(self, generation: str, customers: Sequence[UUID]) -> Mapping[UUID, Parked]:
         if not customers:
@@ -194,7 +329,8 @@ class ReadModel:
 
     async def begin(self, generation: str) -> None:
         """From now on live events go into this generation as well."""
-        await self._redis.set(views.BUILDING, generation)
+        fingerprint = self._lookups.fingerprint()
+        await self._redis.mset({views.key(generation, "lookup-key"): fingerprint, views.BUILDING: generation})
 
     async def give_up(self, generation: str) -> None:
         """No more live events go into it; nothing happens if it is not the one being built."""
@@ -252,6 +388,21 @@ def _entry(encoded: bytes | str) -> Parked:
         return Parked(
             position=0, version=0, error="unreadable", attempts=0, since=datetime.now(UTC), attempted_at=LONG_AGO
         )
+
+
+def _told(event: Recorded | Place) -> tuple[int, bytes]:
+    """Milliseconds, and the line among the changes."""
+    if isinstance(event, Place):
+        return 0, b""
+    recorded_at = views.timestamp(event.recorded_at)
+    notice = views.Notice(
+        position=event.position,
+        customer_id=event.customer_id,
+        version=event.version,
+        type=events.event_name(type(event.event)),
+        recorded_at=recorded_at,
+    )
+    return indexing.milliseconds(recorded_at), msgspec.json.encode(notice)
 
 
 def _text(value: bytes | str | None) -> str | None:

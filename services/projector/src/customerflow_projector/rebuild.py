@@ -58,7 +58,7 @@ async def rebuild(model: ReadModel, feed: Feed, applier: Applier, progress: Prog
     raises.
     """
     async with _locked(model) as holder, _being_built(model) as generation:
-        before, _ = await model.generations()
+        before = (await model.generations()).live
         run_id = await model.run_id()
         await model.drop_all_but(*filter(None, [before, generation]))  # what rebuilds that failed have left
         log.info("rebuilding", generation=generation, beside=before)

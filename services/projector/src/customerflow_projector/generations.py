@@ -1,0 +1,87 @@
+"""Which generation answers, and which it was before; what nobody needs any more is removed.
+
+Of a generation that has been given up nothing is ever used again, so whatever is neither live, nor being built, nor the
+way back may be removed at any time.
+"""
+
+from collections.abc import AsyncIterator
+from typing import cast
+
+from customerflow_shared import views
+from redis.asyncio import Redis
+
+from customerflow_projector.read_model import ReadModel
+
+SCAN_PAGE = 1000
+
+# KEYS: the lock, live, where the next generation stands (building or previous), previous, `applied` of the next and of
+# the live one. ARGV: the lock's holder, the next generation, the live one (empty: none), milliseconds for which the
+# live one stays the way back (0: it does not), whether the next one may know less. Only the holder of the lock may
+# switch, and only what it has seen: one that was suspended may hold the lock again, but the generations are others.
+# Answers 1; 0: something is not as it was seen; -1: the next one has yet to catch up.
+_SWITCH = """
+local function position(key) return tonumber(string.match(redis.call('GET', key) or '0', '^%d+')) end
+if redis.call('GET', KEYS[1]) ~= ARGV[1] or redis.call('GET', KEYS[3]) ~= ARGV[2]
+  or (redis.call('GET', KEYS[2]) or '') ~= ARGV[3] then return 0 end
+if ARGV[5] == '0' and position(KEYS[5]) < position(KEYS[6]) then return -1 end
+redis.call('SET', KEYS[2], ARGV[2])
+redis.call('DEL', KEYS[3], KEYS[4])
+if ARGV[4] ~= '0' then redis.call('SET', KEYS[4], ARGV[3], 'PX', ARGV[4]) end
+redis.call('PUBLISH', 'cf:changed', position(KEYS[5]))
+return 1
+"""
+
+
+class Moved(Exception):
+    """The lock was lost, or another generation has come to be live or to be built."""
+
+
+class Behind(Exception):
+    """The generation has not applied what the live one has: who has read that must not be thrown back."""
+
+
+async def switch(
+    model: ReadModel,
+    source: str,
+    generation: str,
+    live: str | None,
+    *,
+    lock: str,
+    holder: str,
+    keep: float = 0,
+    may_know_less: bool = False,
+) -> None:
+    """Let queries be answered from the generation that stands in `source`; what was live stays the way back for so many
+    seconds. Raises Moved or Behind.
+    """
+    applied = [views.key(one, "applied") for one in (generation, live or "none")]
+    keys = [lock, views.LIVE, source, views.PREVIOUS, *applied]
+    words = [holder, generation, live or "", str(int(keep * 1000) if live else 0), str(int(may_know_less))]
+    answer = await model.redis.eval(_SWITCH, len(keys), *keys, *words)
+    if answer == 0:
+        raise Moved
+    if answer == -1:
+        raise Behind
+
+
+async def sweep(model: ReadModel) -> int:
+    """Remove what other generations have left behind, page by page; how many keys."""
+    removed = 0
+    async for page in scan(model.redis, "cf:*:*"):
+        # asked after the page is known: a generation that has keys has been named before
+        needed = tuple(f"cf:{one}:" for one in await model.generations() if one)
+        stale = [key for key in page if views.is_generation_key(key) and not key.startswith(needed)]
+        if stale:
+            removed += await model.redis.unlink(*stale)
+    return removed
+
+
+async def scan(redis: Redis, pattern: str) -> AsyncIterator[list[str]]:
+    """The keys, in pages; one that is there all the time comes at least once."""
+    cursor = 0
+    while True:
+        cursor, keys = await redis.scan(cursor, match=pattern, count=SCAN_PAGE)
+        if keys:
+            yield [cast(bytes, key).decode() for key in keys]
+        if cursor == 0:
+            return
