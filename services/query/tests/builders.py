@@ -6,11 +6,11 @@ from contextlib import asynccontextmanager
 from uuid import UUID
 
 from customerflow_shared import views
-from customerflow_shared.views import CustomerView, ErasedView, View
+from customerflow_shared.views import SCHEMA, CustomerView, ErasedView, View
 from redis.asyncio import Redis
 
 ANA, BRUNO, NOBODY = UUID("019aab3e-7c00-7000-8000-00000000000a"), UUID(int=0xB), UUID(int=0xC)
-GENERATION, NEXT = "1-00000001", "1-00000002"
+GENERATION, NEXT = f"{SCHEMA}-00000001", f"{SCHEMA}-00000002"
 
 
 def customer(customer_id: UUID = ANA, *, version: int = 7, name: str = "Ana Souza") -> CustomerView:
@@ -34,6 +34,14 @@ async def publish(redis: Redis, *customers: View, generation: str = GENERATION) 
     """Store the customers, and let the generation be live and vouched for."""
     await redis.mset({views.customer_key(generation, one.id): views.pack(one) for one in customers})
     await redis.mset({views.LIVE: generation, views.VOUCHED: str((await redis.info("server"))["run_id"])})
+
+
+async def progress(
+    redis: Redis, position: int, *, recorded: int, checked: int = 0, generation: str = GENERATION
+) -> None:
+    """Let every event up to the position be applied; the times are in milliseconds."""
+    applied, saw = views.key(generation, "applied"), views.key(generation, "checked")
+    await redis.mset({applied: f"{position} {recorded}", saw: checked})
 
 
 @asynccontextmanager

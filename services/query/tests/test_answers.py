@@ -8,9 +8,10 @@ from uuid import UUID
 import httpx
 import pytest
 import uvicorn
-from customerflow_query import app, reader
+from customerflow_query import app, read_model
 from customerflow_query.api import CustomerRoute
 from customerflow_query.app import QuerySettings
+from customerflow_query.read_model import ReadModel
 from customerflow_query.reader import Reader
 from customerflow_shared import views
 from redis.asyncio import Redis
@@ -60,6 +61,7 @@ async def test_a_customer_is_answered_byte_for_byte_as_stored(api: httpx.AsyncCl
         "cache-control": "private, no-cache",
         "content-type": "application/json",
         "content-length": str(len(response.content)),
+        "customerflow-position": "0",
     }
 
 
@@ -145,7 +147,7 @@ async def test_what_is_no_uuid_is_no_identifier(api: httpx.AsyncClient, identifi
     [
         ("x=1", "unknown-parameter"),
         ("minversion=1", "unknown-parameter"),
-        ("minVersion=1&fields=name", "unknown-parameter"),
+        ("minVersion=1&field=name", "unknown-parameter"),
         ("minVersion=", "invalid-parameter"),
         ("minVersion=0", "invalid-parameter"),
         ("minVersion=-1", "invalid-parameter"),
@@ -201,8 +203,8 @@ async def test_a_redis_that_does_not_answer_is_unavailable() -> None:
     async def nothing(*_: object) -> None:
         raise AssertionError
 
-    redis = reader.connect("redis://127.0.0.1:9/0")
-    application: Any = CustomerRoute(Reader(redis), nothing)
+    redis = read_model.connect("redis://127.0.0.1:9/0")
+    application: Any = CustomerRoute(Reader(ReadModel(redis)), nothing)
     async with httpx.AsyncClient(base_url="http://query", transport=httpx.ASGITransport(application)) as client:
         response = await client.get(PATH)
     assert_problem(response, 503, "unavailable")

@@ -25,7 +25,11 @@ async def test_the_customers_route_is_described(api: httpx.AsyncClient) -> None:
     for operation in path.values():
         assert {one["name"] for one in operation["parameters"]} == {
             "customer_id",
+            "fields",
+            "atVersion",
+            "asOf",
             "minVersion",
+            "minPosition",
             "Prefer",
             "If-None-Match",
         }

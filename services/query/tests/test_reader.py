@@ -8,13 +8,14 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from customerflow_query import reader
-from customerflow_query.reader import LARGEST_FETCH, Reader, ReadModelUnavailable, Rebuilding
+from customerflow_query import read_model
+from customerflow_query.read_model import Freshness, ReadModel, ReadModelUnavailable, Rebuilding
+from customerflow_query.reader import LARGEST_FETCH, Reader
 from customerflow_shared import views
 from customerflow_shared.views import Stored
 from redis.asyncio import Redis
 
-from .builders import ANA, BRUNO, GENERATION, NEXT, NOBODY, customer, erased, publish, silent_server
+from .builders import ANA, BRUNO, GENERATION, NEXT, NOBODY, customer, erased, progress, publish, silent_server
 
 
 def found(customer_id: UUID = ANA, *, version: int = 7, name: str = "Ana Souza") -> Stored:
@@ -38,19 +39,29 @@ class Counted:
         return getattr(self.redis, name)
 
 
-def counted(redis: Redis) -> tuple[Reader, Counted]:
+class Documents:
+    """What a reader reads, without how fresh it is."""
+
+    def __init__(self, redis: Redis) -> None:
+        self.reader = Reader(ReadModel(redis))
+
+    async def read(self, customer_id: UUID) -> Stored | None:
+        return (await self.reader.read(customer_id)).value
+
+
+def counted(redis: Redis) -> tuple[Documents, Counted]:
     counting: Any = Counted(redis)
-    return Reader(counting), counting
+    return Documents(counting), counting
 
 
 async def test_a_customer_is_read_as_it_is_stored(redis: Redis) -> None:
     await publish(redis, customer())
-    assert await Reader(redis).read(ANA) == found()
+    assert await Documents(redis).read(ANA) == found()
 
 
 async def test_that_a_customer_is_erased_is_seen_without_reading_the_document(redis: Redis) -> None:
     await publish(redis, customer(), erased(BRUNO))
-    ana, bruno = await asyncio.gather(*map(Reader(redis).read, [ANA, BRUNO]))
+    ana, bruno = await asyncio.gather(*map(Documents(redis).read, [ANA, BRUNO]))
     assert ana == found()
     assert bruno == views.split(views.pack(erased(BRUNO)))
     assert bruno
@@ -59,7 +70,7 @@ async def test_that_a_customer_is_erased_is_seen_without_reading_the_document(re
 
 async def test_a_customer_that_does_not_exist_is_none(redis: Redis) -> None:
     await publish(redis, customer())
-    assert await Reader(redis).read(NOBODY) is None
+    assert await Documents(redis).read(NOBODY) is None
 
 
 async def test_all_reads_of_one_turn_are_one_command(redis: Redis) -> None:
@@ -100,7 +111,7 @@ async def test_what_is_asked_for_while_redis_is_busy_goes_with_the_next_command(
 
 
 async def test_a_switch_of_the_generation_is_seen_at_once(redis: Redis) -> None:
-    it = Reader(redis)
+    it = Documents(redis)
     await publish(redis, customer(version=7))
     assert await it.read(ANA) == found(version=7)
     await publish(redis, customer(version=8), generation=NEXT)
@@ -109,13 +120,13 @@ async def test_a_switch_of_the_generation_is_seen_at_once(redis: Redis) -> None:
 
 
 async def test_without_a_live_generation_nothing_is_answered(redis: Redis) -> None:
-    it = Reader(redis)
+    it = Documents(redis)
     with pytest.raises(Rebuilding):
         await it.read(ANA)
     with pytest.raises(Rebuilding):
-        await it.check()
+        await ReadModel(redis).check()
     await publish(redis, customer())
-    await it.check()
+    await ReadModel(redis).check()
     await redis.flushdb()
     with pytest.raises(Rebuilding):
         await it.read(ANA)
@@ -128,7 +139,7 @@ async def test_a_restarted_redis_shows_what_it_has_and_denies_nothing(redis: Red
         await redis.set(views.VOUCHED, vouched)
     else:
         await redis.delete(views.VOUCHED)
-    it = Reader(redis)
+    it = Documents(redis)
     with pytest.raises(Rebuilding):
         await it.read(NOBODY)
     assert await it.read(ANA) == found()
@@ -150,24 +161,24 @@ async def test_a_customer_restored_right_after_it_was_missed_is_not_denied(redis
     await redis.mset({views.LIVE: GENERATION, views.VOUCHED: "the process before"})
     healing: Any = Healing(redis)
     with pytest.raises(Rebuilding):
-        await Reader(healing).read(ANA)
-    assert await Reader(redis).read(ANA) == found()
+        await Documents(healing).read(ANA)
+    assert await Documents(redis).read(ANA) == found()
 
 
 async def test_a_server_that_is_away_is_said_to_be(cf_redis_url: str) -> None:
-    client = reader.connect("redis://127.0.0.1:9/0")
+    client = read_model.connect("redis://127.0.0.1:9/0")
     began = time.monotonic()
     with pytest.raises(ReadModelUnavailable, match="ConnectionError"):
-        await Reader(client).read(ANA)
+        await Documents(client).read(ANA)
     assert time.monotonic() - began < 1
     await client.aclose()
 
 
 async def test_a_silent_server_is_given_up_within_five_seconds() -> None:
     async with silent_server() as url:
-        client = reader.connect(url)
+        client = read_model.connect(url)
         began = time.monotonic()
-        answers = await asyncio.gather(*(Reader(client).read(ANA) for _ in range(20)), return_exceptions=True)
+        answers = await asyncio.gather(*(Documents(client).read(ANA) for _ in range(20)), return_exceptions=True)
         assert time.monotonic() - began < 5
         assert all(isinstance(answer, ReadModelUnavailable) for answer in answers)
         await client.aclose()
@@ -176,15 +187,35 @@ async def test_a_silent_server_is_given_up_within_five_seconds() -> None:
 async def test_whatever_goes_wrong_whoever_asked_is_told(redis: Redis) -> None:
     await publish(redis, customer())
     await redis.set(views.customer_key(GENERATION, BRUNO), b"not what the projector writes")
-    it = Reader(redis)
+    it = Documents(redis)
     with pytest.raises(ValueError, match="invalid literal"):
         await it.read(BRUNO)
     assert await it.read(ANA) == found()
 
 
+async def test_what_is_fetched_together_is_equally_fresh(redis: Redis) -> None:
+    await publish(redis, customer(), customer(BRUNO))
+    await progress(redis, 17, recorded=5_000, checked=7_000)
+    it = Reader(ReadModel(redis))
+    ana, nobody = await asyncio.gather(it.read(ANA), it.read(NOBODY))
+    assert ana.freshness is nobody.freshness
+    assert ana.freshness == Freshness(17, 7_000)
+    await progress(redis, 18, recorded=8_000)
+    assert (await it.read(BRUNO)).freshness == Freshness(18, 8_000)
+
+
+@pytest.mark.parametrize("schema", [int(views.SCHEMA) - 1, int(views.SCHEMA) + 1])
+async def test_a_generation_of_another_schema_is_not_read(redis: Redis, schema: int) -> None:
+    await publish(redis, customer(), generation=f"{schema}-00000001")
+    with pytest.raises(Rebuilding):
+        await Documents(redis).read(ANA)
+    with pytest.raises(Rebuilding):
+        await ReadModel(redis).check()
+
+
 async def test_who_gives_up_does_not_take_the_answer_from_others(redis: Redis) -> None:
     await publish(redis, customer())
-    it = Reader(redis)
+    it = Documents(redis)
     first, second = asyncio.create_task(it.read(ANA)), asyncio.create_task(it.read(ANA))
     await asyncio.sleep(0)
     first.cancel()
@@ -193,8 +224,8 @@ async def test_who_gives_up_does_not_take_the_answer_from_others(redis: Redis) -
 
 
 async def test_an_error_that_nobody_waits_for_any_more_is_forgotten() -> None:
-    client = reader.connect("redis://127.0.0.1:9/0")
-    alone = asyncio.create_task(Reader(client).read(ANA))
+    client = read_model.connect("redis://127.0.0.1:9/0")
+    alone = asyncio.create_task(Documents(client).read(ANA))
     await asyncio.sleep(0)
     alone.cancel()
     await asyncio.sleep(0.3)  # warnings about exceptions never retrieved are errors here
@@ -205,7 +236,7 @@ async def test_an_error_that_nobody_waits_for_any_more_is_forgotten() -> None:
 async def test_thousands_of_cancelled_reads_give_nobody_anothers_answer(redis: Redis) -> None:
     many = [UUID(int=number) for number in range(200)]
     await publish(redis, *map(customer, many))
-    it = Reader(redis)
+    it = Documents(redis)
     chance = random.Random(0)
 
     async def impatient(one: UUID) -> None:

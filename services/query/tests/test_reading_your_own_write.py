@@ -7,7 +7,9 @@ from typing import Any
 
 import httpx
 import pytest
-from customerflow_query.api import DEFAULT_WAIT, LONGEST_WAIT, CustomerRoute, preferred_wait
+from customerflow_query.api import CustomerRoute
+from customerflow_query.api.freshness import DEFAULT_WAIT, LONGEST_WAIT, preferred_wait
+from customerflow_query.read_model import ReadModel
 from customerflow_query.reader import Reader
 from redis.asyncio import Redis
 
@@ -22,7 +24,7 @@ async def api(redis: Redis) -> AsyncIterator[httpx.AsyncClient]:
         raise AssertionError
 
     await publish(redis, customer(version=7))
-    application: Any = CustomerRoute(Reader(redis), nothing)
+    application: Any = CustomerRoute(Reader(ReadModel(redis)), nothing)
     async with httpx.AsyncClient(base_url="http://query", transport=httpx.ASGITransport(application)) as client:
         yield client
 

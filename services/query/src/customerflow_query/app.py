@@ -10,7 +10,7 @@ from litestar.types import ASGIApp
 from opentelemetry.instrumentation.redis import RedisInstrumentor
 
 from customerflow_query import api, read_model
-from customerflow_query.api import documentation, statistics
+from customerflow_query.api import documentation, past, statistics
 from customerflow_query.read_model import ReadModel
 from customerflow_query.reader import Reader
 
@@ -24,6 +24,7 @@ def query_api(config: QuerySettings) -> tuple[ASGIApp, service.Health]:
     RedisInstrumentor().instrument()
     redis = read_model.connect(config.redis_url)
     model = ReadModel(redis)
+    reader = Reader(model)
     health = service.Health({"redis": model.check})
 
     @asynccontextmanager
@@ -35,12 +36,13 @@ def query_api(config: QuerySettings) -> tuple[ASGIApp, service.Health]:
         "CustomerFlow queries",
         "Read customers. What you have just changed is here within milliseconds; ask with minVersion to be sure.",
         handlers=[
+            *past.ROUTES,
             *statistics.ROUTES,
         ],
         health=health,
         lifespan=[lifespan],
         translations=api.TRANSLATIONS,
-        dependencies={"model": model},
+        dependencies={"model": model, "reader": reader},
         documented={"/v1/customers/{customer_id}": documentation.customer_path()},
     )
-    return api.CustomerRoute(Reader(model), app), health
+    return api.CustomerRoute(reader, app), health

@@ -22,7 +22,7 @@ Waiting: TypeAlias = asyncio.Future[Found[Stored | None]]
 
 class Reader:
     def __init__(self, model: ReadModel) -> None:
-        self._model = model
+        self.model = model
         self._waiting: dict[UUID, Waiting] = {}
         self._fetches: set[asyncio.Task[None]] = set()
 
@@ -54,10 +54,10 @@ class Reader:
 
     async def _fetch(self, wanted: dict[UUID, Waiting]) -> None:
         try:
-            state, documents = await self._model.fetch(
+            state, documents = await self.model.fetch(
                 lambda generation: [views.customer_key(generation, one) for one in wanted]
             )
-            complete = all(documents) or await self._model.is_vouched_for(state)
+            complete = all(documents) or await self.model.is_vouched_for(state)
             for future, stored in zip(wanted.values(), documents, strict=True):
                 if stored is not None:
                     future.set_result(Found(views.split(stored), state.freshness))

@@ -2,29 +2,26 @@
 that can be shared.
 """
 
-import asyncio
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
-from uuid import UUID
 
-import msgspec
 from customerflow_shared import requests, telemetry
 from customerflow_shared.problems import MEDIA_TYPE, Problem, bug, instance
-from customerflow_shared.views import ErasedView, Stored
 from litestar.types import ASGIApp, Receive, Send
 
-from customerflow_query.api.freshness import OF_CUSTOMERS, TRANSLATIONS, Asked, asked, behind, headers_of
-from customerflow_query.read_model import FIRST_PAUSE, LONGEST_PAUSE, Found, Freshness
+from customerflow_query.api import past
+from customerflow_query.api.fields import fields, selected, tag
+from customerflow_query.api.freshness import ANYTHING, OF_CUSTOMERS, TRANSLATIONS, asked, headers_of, recent
+from customerflow_query.api.refusals import CACHE_CONTROL, present
+from customerflow_query.read_model import Freshness
 from customerflow_query.reader import Reader
 
-CACHE_CONTROL = b"private, no-cache"
-
+PARAMETERS = ("fields", *past.PARAMETERS, *OF_CUSTOMERS)
 TEMPLATE = "/v1/customers/{customer_id}"
+_CACHE_CONTROL = CACHE_CONTROL.encode()
 _PATH = re.compile(r"/v1/customers/([^/]+)")
-_TAG = re.compile(rb'(?:W/)?"([0-9]+)"')
-
-_erased_decoder = msgspec.json.Decoder(ErasedView)
+_TAG = re.compile(rb'(?:W/)?"([^"]*)"')
 
 Header = tuple[bytes, bytes]
 
@@ -58,69 +55,38 @@ class CustomerRoute:
         if scope["method"] not in ("GET", "HEAD"):
             raise Problem("method-not-allowed", "The path takes GET, HEAD.", headers={"Allow": "GET, HEAD"})
         customer_id = requests.identifier(path_id)
-        given = requests.parameters(scope["query_string"], OF_CUSTOMERS)
-        wanted = asked(given, scope["headers"])
-        stored, freshness = await recent(self._reader, customer_id, wanted)
-        if stored is None:
-            raise Problem("customer-not-found", "No customer has this id.", headers=headers_of(freshness))
-        if stored.erased:
-            raise erased(stored, freshness)
+        given = requests.parameters(scope["query_string"], PARAMETERS)
+        names = fields(given)
+        if at := past.wanted(given):
+            wanted = asked(given, scope["headers"], at_least=at.version)
+            (version, document), freshness = await past.as_it_was(self._reader, customer_id, wanted, at)
+        else:
+            wanted = asked(given, scope["headers"]) if given else ANYTHING
+            stored, freshness = await recent(self._reader, customer_id, wanted)
+            try:
+                version, _, document = present(stored)
+            except Problem as problem:
+                problem.headers |= headers_of(freshness)
+                raise
 
-        headers = [(b"etag", b'"%d"' % stored.version), (b"cache-control", CACHE_CONTROL), *self._tell(freshness)]
+        etag = tag(version, names)
+        headers = [(b"etag", b'"%b"' % etag), (b"cache-control", _CACHE_CONTROL), *self._tell(freshness)]
         if wanted.applied:
             headers.append((b"preference-applied", wanted.applied))
-        if _not_modified(scope["headers"], stored.version):
+        if _not_modified(scope["headers"], etag):
             return 304, headers, b""
+        body = selected(document, names)
         headers += [
             (b"content-type", b"application/json"),
-            (b"content-length", b"%d" % len(stored.document)),
+            (b"content-length", b"%d" % len(body)),
         ]
-        return 200, headers, stored.document
+        return 200, headers, body
 
     def _tell(self, freshness: Freshness) -> list[Header]:
         """Written once for all that was fetched together."""
         if freshness is not self._told[0]:
             self._told = freshness, _encoded(headers_of(freshness))
         return self._told[1]
-
-
-async def recent(reader: Reader, customer_id: UUID, wanted: Asked) -> Found[Stored | None]:
-    """The customer once it is as new as is wanted; Problem `projection-behind` if it does not get there in time."""
-    found = await reader.read(customer_id)
-    if _suffices(found, wanted):
-        return found
-    clock = asyncio.get_running_loop().time
-    deadline, pause = clock() + wanted.wait, FIRST_PAUSE
-    while not _suffices(found, wanted):
-        if clock() + pause > deadline:
-            stored, freshness = found
-            if freshness.position < wanted.position:
-                raise behind(freshness, currentPosition=freshness.position)
-            raise behind(freshness, currentVersion=stored.version if stored else 0)
-        await asyncio.sleep(pause)
-        pause = min(pause * 1.5, LONGEST_PAUSE)
-        found = await reader.read(customer_id)
-    return found
-
-
-def _suffices(found: Found[Stored | None], wanted: Asked) -> bool:
-    stored, freshness = found
-    return freshness.position >= wanted.position and (
-        not wanted.version or (stored.version if stored else 0) >= wanted.version
-    )
-
-
-def erased(stored: Stored, freshness: Freshness) -> Problem:
-    """Never a 304: whoever holds an erased customer must hear that it is to be deleted."""
-    view = _erased_decoder.decode(stored.document)
-    return Problem(
-        "customer-erased",
-        "The customer's data has been erased.",
-        headers={"ETag": f'"{view.version}"', "Cache-Control": CACHE_CONTROL.decode(), **headers_of(freshness)},
-        id=view.id,
-        currentVersion=view.version,
-        erasedAt=view.erased_at,
-    )
 
 
 def _problem(shown: str, error: Exception) -> Problem:
@@ -134,7 +100,7 @@ def _encoded(headers: Mapping[str, str]) -> list[Header]:
     return [(name.lower().encode(), value.encode()) for name, value in headers.items()]
 
 
-def _not_modified(headers: Iterable[Header], version: int) -> bool:
+def _not_modified(headers: Iterable[Header], etag: bytes) -> bool:
     """Weak comparison: a tag that a proxy has weakened still says what the client holds."""
     tags = b",".join(value for name, value in headers if name == b"if-none-match")
-    return tags.strip() == b"*" or b"%d" % version in _TAG.findall(tags)
+    return tags.strip() == b"*" or etag in _TAG.findall(tags)

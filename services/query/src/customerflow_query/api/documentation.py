@@ -52,10 +52,11 @@ _READ = (
 _OF_A_CUSTOMER = ("invalid-id", "customer-not-found")
 
 
-def query(name: str, description: str, schema: Schema, *, example: Any = None) -> Parameter:
+def query(name: str, description: str, schema: Schema, *, required: bool = False, example: Any = None) -> Parameter:
     return Parameter(
         name=name,
         param_in="query",
+        required=required,
         description=description,
         schema=schema,
         example=example,

@@ -2,15 +2,20 @@
 `CustomerFlow-Position` and `CustomerFlow-Projection-Lag` on the way out.
 """
 
+import asyncio
 import re
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, NamedTuple, TypeVar
+from uuid import UUID
 
 from customerflow_shared import requests
 from customerflow_shared.problems import Problem, Translation
+from customerflow_shared.views import Stored
 
 from customerflow_query.read_model import (
+    FIRST_PAUSE,
+    LONGEST_PAUSE,
     Found,
     Freshness,
     PositionNotReached,
@@ -18,6 +23,7 @@ from customerflow_query.read_model import (
     ReadModelUnavailable,
     Rebuilding,
 )
+from customerflow_query.reader import Reader
 
 T = TypeVar("T")
 
@@ -40,6 +46,7 @@ class Asked(NamedTuple):
     applied: bytes | None
 
 
+ANYTHING = Asked(0, 0, DEFAULT_WAIT, None)
 TRANSLATIONS: dict[type[Exception], Translation] = {
     Rebuilding: lambda _: Problem(
         "rebuilding", "The read model is being completed; ask again shortly.", headers={"Retry-After": "1"}
@@ -51,10 +58,12 @@ TRANSLATIONS: dict[type[Exception], Translation] = {
 }
 
 
-def asked(given: Mapping[str, str], headers: Iterable[tuple[bytes, bytes]]) -> Asked:
-    """Out of the query's parameters and an ASGI scope's headers. Raises Problem `invalid-parameter`."""
+def asked(given: Mapping[str, str], headers: Iterable[tuple[bytes, bytes]], *, at_least: int = 0) -> Asked:
+    """Out of a query and an ASGI scope's headers; `at_least` is the version that is needed anyway. Raises
+    Problem `invalid-parameter`.
+    """
     position = requests.integer(given, "minPosition", default=0)
-    version = requests.integer(given, "minVersion", default=0, minimum=1)
+    version = max(at_least, requests.integer(given, "minVersion", default=0, minimum=1))
     wait, applied = preferred_wait(headers)
     return Asked(position, version, wait, applied if position or version else None)
 
@@ -75,13 +84,28 @@ async def read(model: ReadModel, asked: Asked, look: Callable[[str], Awaitable[T
     return Found(value, freshness)
 
 
-def headers_of(freshness: Freshness, asked: Asked | None = None) -> dict[str, str]:
-    headers = {"CustomerFlow-Position": str(freshness.position)}
-    if freshness.as_of:
-        headers["CustomerFlow-Projection-Lag"] = f"{max(0.0, time.time() - freshness.as_of / 1000):.3f}"
-    if asked and asked.applied:
-        headers["Preference-Applied"] = asked.applied.decode()
-    return headers
+async def recent(reader: Reader, customer_id: UUID, asked: Asked) -> Found[Stored | None]:
+    """The customer once it is as new as was asked for. Raises Problem `projection-behind`, or as `Reader.read` does."""
+    found = await reader.read(customer_id)
+    if asked is ANYTHING:
+        return found
+    clock = asyncio.get_running_loop().time
+    deadline, pause = clock() + asked.wait, FIRST_PAUSE
+    while (missing := _missing(found, asked)) is not None:
+        if clock() + pause > deadline:
+            raise missing
+        await asyncio.sleep(pause)
+        pause = min(pause * 1.5, LONGEST_PAUSE)
+        found = await reader.read(customer_id)
+    return found
+
+
+def _missing(found: Found[Stored | None], asked: Asked) -> Problem | None:
+    stored, freshness = found
+    if freshness.position < asked.position:
+        return behind(freshness, currentPosition=freshness.position)
+    version = stored.version if stored else 0
+    return behind(freshness, currentVersion=version) if version < asked.version else None
 
 
 def behind(freshness: Freshness, **current: Any) -> Problem:
@@ -92,6 +116,15 @@ def behind(freshness: Freshness, **current: Any) -> Problem:
         headers={"Retry-After": "1", **headers_of(freshness)},
         **current,
     )
+
+
+def headers_of(freshness: Freshness, asked: Asked | None = None) -> dict[str, str]:
+    headers = {"CustomerFlow-Position": str(freshness.position)}
+    if freshness.as_of:
+        headers["CustomerFlow-Projection-Lag"] = f"{max(0.0, time.time() - freshness.as_of / 1000):.3f}"
+    if asked and asked.applied:
+        headers["Preference-Applied"] = asked.applied.decode()
+    return headers
 
 
 def preferred_wait(headers: Iterable[tuple[bytes, bytes]]) -> tuple[float, bytes | None]:
