@@ -178,20 +178,20 @@ def connect(url: str) -> Redis:
 
 class ReadModel:
     def __init__(self, redis: Redis, lookups: Lookups) -> None:
-        self._redis = redis
+        self.redis = redis
         self._lookups = lookups
         self._store = redis.register_script(_STORE)
         self._known_as_ours: set[str] = set()
 
     async def generations(self) -> Generations:
-        return Generations(*map(_text, await self._redis.mget(views.LIVE, views.BUILDING, views.PREVIOUS)))
+        return Generations(*map(_text, await self.redis.mget(views.LIVE, views.BUILDING, views.PREVIOUS)))
 
     async def is_ours(self, generation: str | None) -> bool:
         """Of this schema, and with look-ups made by our key. What is not is not written to, and is to be built anew."""
         if generation is None or not views.is_of_this_schema(generation):
             return False
         if generation not in self._known_as_ours:  # which it stays: the key is said once, when it is begun
-            fingerprint = _text(await self._redis.get(views.key(generation, "lookup-key")))
+            fingerprint = _text(await self.redis.get(views.key(generation, "lookup-key")))
             if fingerprint != self._lookups.fingerprint():
                 return False
             self._known_as_ours.add(generation)
@@ -200,12 +200,12 @@ class ReadModel:
     async def load(self, generation: str, customers: Sequence[UUID]) -> list[bytes | None]:
         if not customers:
             return []
-        found = await self._redis.mget([views.customer_key(generation, one) for one in customers])
+        found = await self.redis.mget([views.customer_key(generation, one) for one in customers])
         return cast(list[bytes | None], found)  # a client without decode_responses gives bytes
 
     async def timeline(self, generation: str, customer_id: UUID) -> tuple[list[bytes], list[bytes]]:
         """The blocks, and the entries after them."""
-        async with self._redis.pipeline(transaction=True) as pipeline:
+        async with self.redis.pipeline(transaction=True) as pipeline:
             pipeline.lrange(views.blocks_key(generation, customer_id), 0, -1)
             pipeline.lrange(views.timeline_key(generation, customer_id), 0, -1)
             blocks, entries = await pipeline.execute()
@@ -213,7 +213,7 @@ class ReadModel:
 
     async def entries(self, generation: str, customer_id: UUID, version: int) -> list[bytes]:
         """Those after the last block, at that version of the document. Raises Overtaken."""
-        async with self._redis.pipeline(transaction=True) as pipeline:
+        async with self.redis.pipeline(transaction=True) as pipeline:
             pipeline.get(views.customer_key(generation, customer_id))
             pipeline.lrange(views.timeline_key(generation, customer_id), 0, -1)
             stored, entries = await pipeline.execute()
@@ -230,12 +230,12 @@ class ReadModel:
                 made += await self._store_all(generation, some)
             except NoScriptError:
                 # a restarted server has forgotten the script; what was stored before the error is not stored twice
-                await self._redis.script_load(_STORE)
+                await self.redis.script_load(_STORE)
                 made += await self._store_all(generation, some)
         return made
 
     async def _store_all(self, generation: str, writes: Sequence[Write]) -> list[bool]:
-        async with self._redis.pipeline(transaction=False) as pipeline:
+        async with self.redis.pipeline(transaction=False) as pipeline:
             for write in writes:
                 commands: list[str | bytes | float] = []
                 for name, key, *rest in self._commands(write):
@@ -272,73 +272,73 @@ class ReadModel:
         words: list[str | bytes | int] = [generation, views.CHANGED, views.CHANGES_KEPT]
         for event in sorted(handled, key=lambda event: event.position):
             words += (event.position, *_told(event))
-        await self._redis.eval(_MARK, 4, *keys, views.LIVE, *words)
+        await self.redis.eval(_MARK, 4, *keys, views.LIVE, *words)
 
     async def applied(self, generation: str) -> tuple[int, int]:
         """The position up to which all is applied, and the latest time (milliseconds) when some of it was recorded."""
-        found = _text(await self._redis.get(views.key(generation, "applied"))) or "0 0"
+        found = _text(await self.redis.get(views.key(generation, "applied"))) or "0 0"
         position, _, milliseconds = found.partition(" ")
         return int(position), int(milliseconds)
 
     async def saw_everything(self, generation: str, milliseconds: int) -> None:
         """Say that at this time all that the event store had was applied."""
-        await self._redis.set(views.key(generation, "checked"), milliseconds)
+        await self.redis.set(views.key(generation, "checked"), milliseconds)
 
     async def parked_among(self, generation: str, customers: Sequence[UUID]) -> Mapping[UUID, Parked]:
         if not customers:
             return {}
-        found = await self._redis.hmget(views.parked_key(generation), [str(one) for one in customers])
+        found = await self.redis.hmget(views.parked_key(generation), [str(one) for one in customers])
         return {one: _entry(encoded) for one, encoded in zip(customers, found, strict=True) if encoded}
 
     async def park(self, generation: str, customer_id: UUID, entry: Parked) -> None:
-        await self._redis.hset(views.parked_key(generation), str(customer_id), msgspec.json.encode(entry).decode())
+        await self.redis.hset(views.parked_key(generation), str(customer_id), msgspec.json.encode(entry).decode())
 
     async def unpark(self, generation: str, customer_id: UUID, entry: Parked) -> bool:
         """False if the customer is parked with another entry than this."""
         key, encoded = views.parked_key(generation), msgspec.json.encode(entry).decode()
-        return bool(await self._redis.eval(_UNPARK, 1, key, str(customer_id), encoded))
+        return bool(await self.redis.eval(_UNPARK, 1, key, str(customer_id), encoded))
 
     async def parked(self, generation: str) -> Mapping[UUID, Parked]:
-        found = await self._redis.hgetall(views.parked_key(generation))
+        found = await self.redis.hgetall(views.parked_key(generation))
         return {UUID(_text(key)): _entry(encoded) for key, encoded in found.items()}
 
     async def checkpoint(self, generation: str) -> int:
         """Every event up to this position is known to be applied (or its customer parked)."""
-        return int(await self._redis.get(views.checkpoint_key(generation)) or 0)
+        return int(await self.redis.get(views.checkpoint_key(generation)) or 0)
 
     async def advance(self, generation: str, position: int, run_id: str) -> bool:
         """False, and nothing is done, if Redis is another process than the one to which the events were applied."""
-        return bool(await self._redis.eval(_ADVANCE, 1, views.checkpoint_key(generation), str(position), run_id))
+        return bool(await self.redis.eval(_ADVANCE, 1, views.checkpoint_key(generation), str(position), run_id))
 
     async def run_id(self) -> str:
         """The identity of the Redis process, new at each start."""
-        return str((await self._redis.info("server"))["run_id"])
+        return str((await self.redis.info("server"))["run_id"])
 
     async def vouched(self) -> str | None:
-        return _text(await self._redis.get(views.VOUCHED))
+        return _text(await self.redis.get(views.VOUCHED))
 
     async def vouch(self, run_id: str) -> None:
         """Say that this Redis process has everything: a customer that it does not know does not exist."""
-        await self._redis.set(views.VOUCHED, run_id)
+        await self.redis.set(views.VOUCHED, run_id)
 
     async def hold(self, lock: str, holder: str, seconds: float) -> bool:
-        return bool(await self._redis.eval(_HOLD, 1, lock, holder, str(int(seconds * 1000))))
+        return bool(await self.redis.eval(_HOLD, 1, lock, holder, str(int(seconds * 1000))))
 
     async def release(self, lock: str, holder: str) -> None:
-        await self._redis.eval(_DELETE_IF, 1, lock, holder)
+        await self.redis.eval(_DELETE_IF, 1, lock, holder)
 
     async def begin(self, generation: str) -> None:
         """From now on live events go into this generation as well."""
         fingerprint = self._lookups.fingerprint()
-        await self._redis.mset({views.key(generation, "lookup-key"): fingerprint, views.BUILDING: generation})
+        await self.redis.mset({views.key(generation, "lookup-key"): fingerprint, views.BUILDING: generation})
 
     async def give_up(self, generation: str) -> None:
         """No more live events go into it; nothing happens if it is not the one being built."""
-        await self._redis.eval(_DELETE_IF, 1, views.BUILDING, generation)
+        await self.redis.eval(_DELETE_IF, 1, views.BUILDING, generation)
 
     async def switch(self, generation: str, lock: str, holder: str) -> bool:
         """Let queries be answered from this generation; False if the lock has been lost, or another build begun."""
-        return bool(await self._redis.eval(_SWITCH, 3, lock, views.LIVE, views.BUILDING, holder, generation))
+        return bool(await self.redis.eval(_SWITCH, 3, lock, views.LIVE, views.BUILDING, holder, generation))
 
     async def documents(self, generation: str) -> AsyncIterator[dict[UUID, bytes]]:
         """All documents of a generation, page by page; one that changes meanwhile may come twice."""
@@ -354,18 +354,18 @@ class ReadModel:
         async for page in self._keys("cf:*:*"):
             stale = [key for key in page if not key.startswith(keep) and views.is_generation_key(key)]
             if stale:
-                await self._redis.unlink(*stale)
+                await self.redis.unlink(*stale)
 
     async def ping(self) -> None:
-        await self._redis.ping()
+        await self.redis.ping()
 
     async def close(self) -> None:
-        await self._redis.aclose()
+        await self.redis.aclose()
 
     async def _keys(self, pattern: str) -> AsyncIterator[list[str]]:
         cursor = 0
         while True:
-            cursor, keys = await self._redis.scan(cursor, match=pattern, count=SCAN_PAGE)
+            cursor, keys = await self.redis.scan(cursor, match=pattern, count=SCAN_PAGE)
             if keys:
                 yield [cast(bytes, key).decode() for key in keys]
             if cursor == 0:
