@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import signal
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from importlib import resources
@@ -23,6 +24,7 @@ from litestar.params import FromPath
 from litestar.types import ASGIApp, ControllerRouterHandler, Message, Receive, Scope, Send
 from opentelemetry.instrumentation.asgi import OpenTelemetryMiddleware
 from opentelemetry.util.http import ExcludeList
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from customerflow_shared import patience, problems, telemetry
 from customerflow_shared.settings import Listen
@@ -36,6 +38,7 @@ Lifespan = Callable[[Litestar], AbstractAsyncContextManager[None]]
 
 CHECK_TIMEOUT = 2.0
 MAX_BODY = 256 * 1024
+_CUT = "customerflow.cut"
 _ASSETS = {
     "swagger_bundle.js": "text/javascript",
     "swagger_preset.js": "text/javascript",
@@ -57,6 +60,8 @@ class Health:
     def __init__(self, checks: Mapping[str, Check]) -> None:
         self._checks = checks
         self.leaving = False
+        self.at_closing: list[Callable[[], None]] = []
+        """Called when the listener closes: what would go on for ever ends now."""
 
     async def status(self) -> dict[str, str]:
         results = await asyncio.gather(*(self._probe(check) for check in self._checks.values()))
@@ -159,6 +164,20 @@ def _provide(value: Any) -> Provide:
     return Provide(given, sync_to_thread=False)
 
 
+def cut_of(scope: Any) -> Callable[[], None]:
+    """Cuts the connection of a request off, whatever the client has not taken yet; nothing, if `run` does not serve."""
+    cut: Callable[[], None] = (scope.get("extensions") or {}).get(_CUT, lambda: None)
+    return cut
+
+
+class _Connection(HttpToolsProtocol):
+    """Uvicorn's, but it can be cut off."""
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self.scope["extensions"] = {_CUT: self.transport.abort}  # type: ignore[dict-item]  # see cut_of
+
+
 class _Server(uvicorn.Server):
     """Uvicorn, but readiness goes off first and the listener closes after the drain delay."""
 
@@ -173,6 +192,11 @@ class _Server(uvicorn.Server):
             return
         self._health.leaving = True
         asyncio.get_running_loop().call_later(self._drain_delay, super().handle_exit, sig, frame)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for close in self._health.at_closing:
+            close()
+        await super().shutdown(sockets)
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -209,7 +233,8 @@ def run(app: ASGIApp, health: Health, settings: Listen) -> None:
         _without_texts(app),
         default_span_details=_span_details,
         exclude_spans=["receive", "send"],
-        excluded_urls=ExcludeList(["/health/", "/docs"]),
+        # a stream may last for days, and its span would
+        excluded_urls=ExcludeList(["/health/", "/docs", "/v1/changes$"]),
     )
     config = uvicorn.Config(
         traced,
@@ -221,6 +246,7 @@ def run(app: ASGIApp, health: Health, settings: Listen) -> None:
         # be on its way into it
         timeout_keep_alive=75,
         loop="uvloop",
+        http=_Connection,
         server_header=False,
         proxy_headers=False,
         timeout_graceful_shutdown=20,

@@ -10,7 +10,9 @@ from litestar.types import ASGIApp
 from opentelemetry.instrumentation.redis import RedisInstrumentor
 
 from customerflow_query import api, read_model
+from customerflow_query.api import changes as changes_api
 from customerflow_query.api import documentation, past, statistics
+from customerflow_query.changes import Changes, connect_bell
 from customerflow_query.read_model import ReadModel
 from customerflow_query.reader import Reader
 
@@ -25,24 +27,31 @@ def query_api(config: QuerySettings) -> tuple[ASGIApp, service.Health]:
     redis = read_model.connect(config.redis_url)
     model = ReadModel(redis)
     reader = Reader(model)
+    # connections of their own: those who follow changes take none from those who ask
+    bell, lines = connect_bell(config.redis_url), read_model.connect(config.redis_url)
+    changes = Changes(lines, bell)
     health = service.Health({"redis": model.check})
+    health.at_closing.append(changes.close)
 
     @asynccontextmanager
     async def lifespan(_: Litestar) -> AsyncIterator[None]:
-        yield
-        await redis.aclose()
+        async with service.background("follow", changes.follow), service.background("listen", changes.listen):
+            yield
+        for client in (redis, bell, lines):
+            await client.aclose()
 
     app = service.create(
         "CustomerFlow queries",
         "Read customers. What you have just changed is here within milliseconds; ask with minVersion to be sure.",
         handlers=[
+            *changes_api.ROUTES,
             *past.ROUTES,
             *statistics.ROUTES,
         ],
         health=health,
         lifespan=[lifespan],
         translations=api.TRANSLATIONS,
-        dependencies={"model": model, "reader": reader},
+        dependencies={"model": model, "reader": reader, "changes": changes},
         documented={"/v1/customers/{customer_id}": documentation.customer_path()},
     )
     return api.CustomerRoute(reader, app), health
