@@ -10,13 +10,16 @@ The entries of an erased customer tell that something happened, when and by whom
 
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import msgspec
 
+from customerflow_shared.events import EVENTS
 from customerflow_shared.views import CustomerView
 
 BLOCK = 64  # entries
+TYPES = frozenset(EVENTS)
+"""Of entries: those of the events."""
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True, rename={"before": "from", "after": "to"}):
@@ -92,8 +95,8 @@ def document(content: Flat, customer_id: str, version: int, created_at: str, upd
         "updatedAt": updated_at,
     }
     for where, value in content.items():
-        name, _, rest = where.partition("/")
-        if not rest:
+        name, parted, rest = where.partition("/")
+        if not parted:
             fields[name] = value
         elif name in ("attributes", "defaultAddresses"):
             fields.setdefault(name, {})[_unescaped(rest)] = value
@@ -138,30 +141,37 @@ def redacted(entry: Entry) -> Entry:
     return msgspec.structs.replace(entry, reason=None, redacted=True, changes=())
 
 
-class Block(msgspec.Struct, frozen=True):
+class Block(NamedTuple):
     """The entries of `BLOCK` versions, the first one after a multiple of it, and the document after the last; None for
     that of an erased customer.
     """
 
-    entries: tuple[msgspec.Raw, ...]
+    entries: Sequence[msgspec.Raw]
     document: msgspec.Raw | None
 
 
-_block_decoder = msgspec.json.Decoder(Block)
+class _Packed(msgspec.Struct, frozen=True):
+    entries: tuple[msgspec.Raw, ...]
+    document: msgspec.Raw
+
+
+_NOTHING = msgspec.Raw(b"null")
+_packed_decoder = msgspec.json.Decoder(_Packed)
 
 
 def pack(entries: Sequence[bytes], after: bytes | None) -> bytes:
     """`BLOCK` entries compressed, with the document after them as JSON."""
-    block = Block(tuple(map(msgspec.Raw, entries)), None if after is None else msgspec.Raw(after))
-    return zlib.compress(_entry_encoder.encode(block), 6)
+    packed = _Packed(tuple(map(msgspec.Raw, entries)), _NOTHING if after is None else msgspec.Raw(after))
+    return zlib.compress(_entry_encoder.encode(packed), 6)
 
 
 def unpack(stored: bytes) -> Block:
     """Raises ValueError for what `pack` has not written."""
     try:
-        return _block_decoder.decode(zlib.decompress(stored))
+        packed = _packed_decoder.decode(zlib.decompress(stored))
     except (zlib.error, msgspec.DecodeError):
         raise ValueError("no block of a timeline") from None
+    return Block(packed.entries, None if packed.document == _NOTHING else packed.document)
 
 
 def _unescaped(part: str) -> str:
