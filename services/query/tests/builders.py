@@ -6,10 +6,13 @@ from contextlib import asynccontextmanager
 from uuid import UUID
 
 from customerflow_shared import views
+from customerflow_shared.indexing import Lookups
 from customerflow_shared.views import SCHEMA, CustomerView, ErasedView, View
 from redis.asyncio import Redis
 
 ANA, BRUNO, NOBODY = UUID("019aab3e-7c00-7000-8000-00000000000a"), UUID(int=0xB), UUID(int=0xC)
+KEY = bytes(range(32))
+LOOKUPS = Lookups(KEY)
 GENERATION, NEXT = f"{SCHEMA}-00000001", f"{SCHEMA}-00000002"
 
 
@@ -33,6 +36,9 @@ def erased(customer_id: UUID = ANA, *, version: int = 8) -> ErasedView:
 async def publish(redis: Redis, *customers: View, generation: str = GENERATION) -> None:
     """Store the customers, and let the generation be live and vouched for."""
     await redis.mset({views.customer_key(generation, one.id): views.pack(one) for one in customers})
+    if members := [digest + one.id.bytes for one in customers for digest in LOOKUPS.of(one)]:
+        await redis.zadd(views.key(generation, "lookup"), dict.fromkeys(members, 0))
+    await redis.set(views.key(generation, "lookup-key"), LOOKUPS.fingerprint())
     await redis.mset({views.LIVE: generation, views.VOUCHED: str((await redis.info("server"))["run_id"])})
 
 

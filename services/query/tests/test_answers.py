@@ -1,42 +1,21 @@
 """What a client is answered, over HTTP, from a real Redis."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 from uuid import UUID
 
 import httpx
 import pytest
-import uvicorn
-from customerflow_query import app, read_model
+from customerflow_query import read_model
 from customerflow_query.api import CustomerRoute
-from customerflow_query.app import QuerySettings
 from customerflow_query.read_model import ReadModel
 from customerflow_query.reader import Reader
 from customerflow_shared import views
 from redis.asyncio import Redis
-from uvicorn.lifespan.on import LifespanOn
 
 from .builders import ANA, GENERATION, NOBODY, customer, erased, publish
 
 PATH = f"/v1/customers/{ANA}"
-
-
-@pytest.fixture(scope="module")
-async def api(cf_redis_url: str) -> AsyncIterator[httpx.AsyncClient]:
-    """The query API as it is composed for production."""
-    application: Any
-    application, _ = app.query_api(QuerySettings(redis_url=cf_redis_url))
-    config = uvicorn.Config(application, lifespan="on", log_config=None)
-    config.load()
-    lifespan = LifespanOn(config)
-    await lifespan.startup()
-    async with httpx.AsyncClient(
-        base_url="http://query", transport=httpx.ASGITransport(application, raise_app_exceptions=False)
-    ) as client:
-        yield client
-    await lifespan.shutdown()
-    assert not lifespan.error_occurred
 
 
 @pytest.fixture(autouse=True)
@@ -221,4 +200,4 @@ async def test_many_clients_each_get_their_own(api: httpx.AsyncClient, redis: Re
 
 async def test_it_is_ready_when_there_is_something_to_answer_from(api: httpx.AsyncClient) -> None:
     assert (await api.get("/health/live")).status_code == 200
-    assert (await api.get("/health/ready")).json() == {"status": "ready", "checks": {"redis": "ok"}}
+    assert (await api.get("/health/ready")).json() == {"status": "ready", "checks": {"redis": "ok", "look-ups": "ok"}}

@@ -22,10 +22,10 @@ def run(**environment: str) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize(
     ("environment", "faults"),
     [
-        pytest.param({}, ["CF_REDIS_URL: missing"], id="nothing"),
+        pytest.param({}, ["CF_REDIS_URL: missing", "CF_LOOKUP_KEY: missing"], id="nothing"),
         pytest.param(
-            {"CF_REDIS_URL": "secret-value", "CF_PORT": "secret-value", "CF_LOG_LEVEL": "secret-value"},
-            ["CF_REDIS_URL: ", "CF_PORT: ", "CF_LOG_LEVEL: "],
+            dict.fromkeys(["CF_REDIS_URL", "CF_LOOKUP_KEY", "CF_PORT", "CF_LOG_LEVEL"], "secret-value"),
+            ["CF_REDIS_URL: ", "CF_LOOKUP_KEY: ", "CF_PORT: ", "CF_LOG_LEVEL: "],
             id="all wrong",
         ),
         pytest.param({"CF_REDIS_URL_FILE": "/nowhere/secret-value"}, ["CF_REDIS_URL_FILE: "], id="no file"),

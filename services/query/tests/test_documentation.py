@@ -9,11 +9,13 @@ import pytest
 from customerflow_query import app
 from customerflow_query.app import QuerySettings
 
+from .builders import KEY
+
 
 @pytest.fixture(scope="module")
 async def api() -> AsyncIterator[httpx.AsyncClient]:
     application: Any
-    application, _ = app.query_api(QuerySettings(redis_url="redis://127.0.0.1:9/0"))
+    application, _ = app.query_api(QuerySettings(redis_url="redis://127.0.0.1:9/0", lookup_key=KEY))
     async with httpx.AsyncClient(base_url="http://query", transport=httpx.ASGITransport(application)) as client:
         yield client
 

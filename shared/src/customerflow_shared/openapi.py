@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 from litestar.openapi.spec import (
+    Example,
     OpenAPIHeader,
     OpenAPIMediaType,
     OpenAPIResponse,
@@ -23,12 +24,15 @@ JSON = "application/json"
 
 
 class Body(NamedTuple):
-    """What a request carries; `example` is one that is accepted."""
+    """What a request carries; `example` is one that is accepted. So are the `examples`, by what they show, which stand
+    in its place if there are several kinds.
+    """
 
     struct: type[msgspec.Struct]
     example: Mapping[str, Any]
     media_type: str = JSON
     required: bool = True
+    examples: Mapping[str, Mapping[str, Any]] = {}
 
 
 class Answer(NamedTuple):
@@ -90,7 +94,11 @@ def _identifying(parameter: Parameter | Reference) -> Parameter | Reference:
 
 
 def _request_body(body: Body) -> RequestBody:
-    content = OpenAPIMediaType(schema=inline_schema(body.struct), example=dict(body.example))
+    content = OpenAPIMediaType(schema=inline_schema(body.struct))
+    if body.examples:
+        content.examples = {name: Example(summary=name, value=dict(value)) for name, value in body.examples.items()}
+    else:
+        content.example = dict(body.example)
     return RequestBody(content={body.media_type: content}, required=body.required)
 
 

@@ -2,16 +2,18 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 
 from customerflow_shared import service
-from customerflow_shared.settings import Listen, Port, RedisUrl
+from customerflow_shared.indexing import Lookups
+from customerflow_shared.settings import Key32, Listen, Port, RedisUrl
 from litestar import Litestar
 from litestar.types import ASGIApp
 from opentelemetry.instrumentation.redis import RedisInstrumentor
 
 from customerflow_query import api, read_model
 from customerflow_query.api import changes as changes_api
-from customerflow_query.api import documentation, past, statistics
+from customerflow_query.api import documentation, lookup, past, statistics
 from customerflow_query.changes import Changes, connect_bell
 from customerflow_query.read_model import ReadModel
 from customerflow_query.reader import Reader
@@ -19,6 +21,7 @@ from customerflow_query.reader import Reader
 
 class QuerySettings(Listen, frozen=True, kw_only=True):
     redis_url: RedisUrl
+    lookup_key: Key32
     port: Port = 8081
 
 
@@ -30,7 +33,8 @@ def query_api(config: QuerySettings) -> tuple[ASGIApp, service.Health]:
     # connections of their own: those who follow changes take none from those who ask
     bell, lines = connect_bell(config.redis_url), read_model.connect(config.redis_url)
     changes = Changes(lines, bell)
-    health = service.Health({"redis": model.check})
+    lookups = Lookups(config.lookup_key)
+    health = service.Health({"redis": model.check, "look-ups": partial(lookup.check_key, model, lookups)})
     health.at_closing.append(changes.close)
 
     @asynccontextmanager
@@ -45,13 +49,14 @@ def query_api(config: QuerySettings) -> tuple[ASGIApp, service.Health]:
         "Read customers. What you have just changed is here within milliseconds; ask with minVersion to be sure.",
         handlers=[
             *changes_api.ROUTES,
+            *lookup.ROUTES,
             *past.ROUTES,
             *statistics.ROUTES,
         ],
         health=health,
         lifespan=[lifespan],
         translations=api.TRANSLATIONS,
-        dependencies={"model": model, "reader": reader, "changes": changes},
+        dependencies={"model": model, "reader": reader, "lookups": lookups, "changes": changes},
         documented={"/v1/customers/{customer_id}": documentation.customer_path()},
     )
     return api.CustomerRoute(reader, app), health

@@ -20,7 +20,7 @@ from customerflow_query.reader import Reader
 PARAMETERS = ("fields", *past.PARAMETERS, *OF_CUSTOMERS)
 TEMPLATE = "/v1/customers/{customer_id}"
 _CACHE_CONTROL = CACHE_CONTROL.encode()
-_PATH = re.compile(r"/v1/customers/([^/]+)")
+_PATH = re.compile(r"/v1/customers/(?!(?:lookup|search)$)([^/]+)")
 _TAG = re.compile(rb'(?:W/)?"([^"]*)"')
 
 Header = tuple[bytes, bytes]

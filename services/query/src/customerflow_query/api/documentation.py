@@ -63,6 +63,12 @@ def query(name: str, description: str, schema: Schema, *, required: bool = False
     )
 
 
+FIELDS = query(
+    "fields",
+    "Show these fields only, names of the document separated by commas; id and version are always there.",
+    Schema(type=OpenAPIType.STRING),
+    example="name,email",
+)
 MIN_POSITION = query(
     "minPosition",
     "The CustomerFlow-Position that a command answered: nothing older is shown, to read your own writes.",
@@ -106,12 +112,7 @@ _PARAMETERS = [
         required=True,
         schema=Schema(type=OpenAPIType.STRING, format=OpenAPIFormat.UUID),
     ),
-    query(
-        "fields",
-        "Show these fields only, names of the document separated by commas; id and version are always there.",
-        Schema(type=OpenAPIType.STRING),
-        example="name,email",
-    ),
+    FIELDS,
     query(
         "atVersion",
         "Show the customer as it was at this version. One that is yet to come is waited for, as with minVersion.",
