@@ -140,7 +140,7 @@ class UnitOfWork:
         held, holds = claims(known.state, self._unique), claims(after, self._unique)
         take = {self._hashed(claim): claim for claim in holds - held}
         erases = any(isinstance(event, CustomerErased) for event in events)
-        due_at = due(after)
+        due_before, due_at = known.state and due(known.state), due(after)
         unit = Unit(
             customer_id=customer_id,
             events=[(one, seal(one.event, data_key, one.customer_id, one.event_id)) for one in recorded],
@@ -148,7 +148,7 @@ class UnitOfWork:
             release=frozenset(map(self._hashed, held - holds)),
             new_key=key if known.state is None else None,
             erase=erases,
-            due_at=msgspec.UNSET if known.state and due(known.state) == due_at else due_at,
+            due_at=msgspec.UNSET if due_at == due_before else due_at,
             receipt=request.receipt,
             outcome=msgspec.json.encode(outcome).decode(),
         )
