@@ -35,6 +35,11 @@ rebuild: $(READY)  ## Build the read model again beside the live one, then switc
 verify: $(READY)  ## Compare claims and due dates with the events, beside live traffic
 	@eval "$$($(LOCAL) env $(INSTANCE))" && $(PY) -m customerflow_command verify
 
+.PHONY: load
+load: N ?= 100000
+load: $(READY)  ## Fill it with N invented customers (N=1000000; default 100000), going on where an earlier run was
+	@$(PY) -m services.command.benchmarks.load $(N) --instance $(INSTANCE)
+
 .PHONY: stop
 stop:  ## End everything that `make demo` and `make up` started; the data stays
 	@if [ -e $(READY) ]; then $(LOCAL) down $(INSTANCE); else echo "Nothing was started from here."; fi

@@ -96,7 +96,7 @@ def _person(first: str, last: str, chance: random.Random, unique: random.Random)
         "givenName": first,
         "familyName": last,
         "birthDate": born,
-        "taxIds": [{"type": "br_cpf", "value": number + check_digits(number, range(11, 1, -1))}],
+        "taxIds": [{"type": "br_cpf", "value": cpf(number)}],
     }
 
 
@@ -110,7 +110,7 @@ def _company(last: str, chance: random.Random, unique: random.Random) -> dict[st
         "name": legal,
         "legalName": legal,
         "tradeName": trade,
-        "taxIds": [{"type": "br_cnpj", "value": number + check_digits(number, (6, 5, 4, 3, 2, *range(9, 1, -1)))}],
+        "taxIds": [{"type": "br_cnpj", "value": cnpj(number)}],
     }
 
 
@@ -130,8 +130,18 @@ def _contact(chance: random.Random, unique: random.Random) -> dict[str, Any]:
     return {"phone": phone, "phoneCountry": "BR", "addresses": [address]}
 
 
-def check_digits(number: str, weights: Sequence[int]) -> str:
-    """The two of a CPF or CNPJ. A letter counts as its code less 48, so that a digit counts as itself."""
+def cpf(number: str) -> str:
+    """Nine digits, and the two that check them."""
+    return number + _check_digits(number, range(11, 1, -1))
+
+
+def cnpj(number: str) -> str:
+    """Twelve digits or letters, and the two digits that check them."""
+    return number + _check_digits(number, (6, 5, 4, 3, 2, *range(9, 1, -1)))
+
+
+def _check_digits(number: str, weights: Sequence[int]) -> str:
+    """A letter counts as its code less 48, so that a digit counts as itself."""
     for used in (weights[1:], weights):
         rest = sum((ord(character) - 48) * weight for character, weight in zip(number, used, strict=True)) % 11
         number += str(0 if rest < 2 else 11 - rest)
