@@ -61,7 +61,12 @@ _entry_decoder = msgspec.json.Decoder(Entry)
 
 
 def flat(view: CustomerView | None) -> Flat:
-    return dict(_paths(msgspec.to_builtins(view))) if view else {}
+    return flat_of(_entry_encoder.encode(view)) if view else {}
+
+
+def flat_of(document: bytes) -> Flat:
+    """Of JSON, in its types: lists, as the changes of an entry have them once it was stored."""
+    return dict(_paths(msgspec.json.decode(document)))
 
 
 def _paths(document: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
