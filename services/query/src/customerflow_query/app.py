@@ -13,8 +13,9 @@ from opentelemetry.instrumentation.redis import RedisInstrumentor
 
 from customerflow_query import api, read_model
 from customerflow_query.api import changes as changes_api
-from customerflow_query.api import documentation, lookup, past, statistics
+from customerflow_query.api import documentation, lists, lookup, past, statistics
 from customerflow_query.changes import Changes, connect_bell
+from customerflow_query.listing import Cursors, Lists, Place
 from customerflow_query.read_model import ReadModel
 from customerflow_query.reader import Reader
 
@@ -49,6 +50,7 @@ def query_api(config: QuerySettings) -> tuple[ASGIApp, service.Health]:
         "Read customers. What you have just changed is here within milliseconds; ask with minVersion to be sure.",
         handlers=[
             *changes_api.ROUTES,
+            *lists.ROUTES,
             *lookup.ROUTES,
             *past.ROUTES,
             *statistics.ROUTES,
@@ -56,7 +58,13 @@ def query_api(config: QuerySettings) -> tuple[ASGIApp, service.Health]:
         health=health,
         lifespan=[lifespan],
         translations=api.TRANSLATIONS,
-        dependencies={"model": model, "reader": reader, "lookups": lookups, "changes": changes},
+        dependencies={
+            "model": model,
+            "reader": reader,
+            "lookups": lookups,
+            "changes": changes,
+            "lists": Lists(model, Cursors(config.lookup_key, "lists", Place)),
+        },
         documented={"/v1/customers/{customer_id}": documentation.customer_path()},
     )
     return api.CustomerRoute(reader, app), health

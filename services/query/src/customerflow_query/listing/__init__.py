@@ -7,5 +7,6 @@ cheapest source and fills a page from it; `cursors` remember where it ended.
 from customerflow_query.listing.asking import Question, question
 from customerflow_query.listing.cursors import Cursors
 from customerflow_query.listing.pages import Lists, Page, Total
+from customerflow_query.listing.sources import Place
 
-__all__ = ["Cursors", "Lists", "Page", "Question", "Total", "question"]
+__all__ = ["Cursors", "Lists", "Page", "Place", "Question", "Total", "question"]
