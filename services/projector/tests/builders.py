@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
+from itertools import groupby
 from uuid import UUID
 
 import msgspec
@@ -71,6 +72,11 @@ def interleaved(*histories: Sequence[Recorded]) -> list[Recorded]:
     return [msgspec.structs.replace(event, position=position) for position, event in enumerate(events, start=1)]
 
 
+def of(customer_id: UUID, life: Iterable[Recorded]) -> list[Recorded]:
+    """The same life, as another customer has it."""
+    return [msgspec.structs.replace(event, customer_id=customer_id) for event in life]
+
+
 def unknown(event: Recorded) -> Place:
     """The event as a program reads it that does not know its type."""
     return Place(position=event.position, customer_id=event.customer_id, version=event.version)
@@ -101,6 +107,20 @@ class EventStore(Feed):
         for start in range(position, head, self.page):
             self._ask()
             yield head, self.events[start : min(start + self.page, head)]
+
+    async def head(self) -> int:
+        self._ask()
+        return len(self.events)
+
+    async def by_customer(self, after: UUID) -> AsyncIterator[tuple[int, list[Recorded | Place]]]:
+        self._ask()
+        head = len(self.events)
+        events = sorted(self.events, key=lambda one: (one.customer_id, one.version))
+        for _, history in groupby(events, lambda one: one.customer_id):
+            told = list(history)
+            if told[0].customer_id > after:
+                self._ask()
+                yield head, told
 
     async def of_customer(self, customer_id: UUID, after: int) -> list[Recorded | Place]:
         self._ask()

@@ -1,9 +1,14 @@
 """Checkpoints, locks and generations: what moves only forward, and only by whoever may move it."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
 from uuid import UUID
 
-from customerflow_projector.read_model import SCAN_PAGE, ReadModel, Write
+import pytest
+from customerflow_projector import generations
+from customerflow_projector.generations import LOCK, Behind, Moved
+from customerflow_projector.read_model import SCAN_PAGE, ReadModel
 from customerflow_shared import views
 from msgspec.structs import replace
 from redis.asyncio import Redis
@@ -42,61 +47,110 @@ async def test_a_lock_that_is_not_renewed_is_free_again(model: ReadModel) -> Non
     assert await model.hold("cf:lock", "two", 10)
 
 
+async def switch_to(model: ReadModel, generation: str, holder: str, **options: Any) -> None:
+    live = (await model.generations()).live
+    await generations.switch(model, views.BUILDING, generation, live, holder=holder, **options)
+
+
 async def test_only_the_holder_of_the_lock_switches(model: ReadModel, redis: Redis) -> None:
     await redis.set(views.LIVE, OLD)
     await model.begin(NEW)
     assert await model.generations() == (OLD, NEW, None)
-    assert not await model.switch(NEW, "cf:lock", "one")
-    await model.hold("cf:lock", "two", 10)
-    assert not await model.switch(NEW, "cf:lock", "one")
+    with pytest.raises(Moved):
+        await switch_to(model, NEW, "one")
+    await model.hold(LOCK, "two", 10)
+    with pytest.raises(Moved):
+        await switch_to(model, NEW, "one")
     assert await model.generations() == (OLD, NEW, None)
-    assert await model.switch(NEW, "cf:lock", "two")
+    await switch_to(model, NEW, "two")
     assert await model.generations() == (NEW, None, None)
 
 
 async def test_a_generation_that_is_no_longer_being_built_is_not_switched_to(model: ReadModel) -> None:
     """Its builder was suspended, and another has built meanwhile and dropped what it found."""
-    await model.hold("cf:lock", "one", 10)
+    await model.hold(LOCK, "one", 10)
     await model.begin(OLD)
     await model.begin(NEW)
-    assert not await model.switch(OLD, "cf:lock", "one")
-    assert await model.switch(NEW, "cf:lock", "one")
-    assert not await model.switch(OLD, "cf:lock", "one")
+    with pytest.raises(Moved):
+        await switch_to(model, OLD, "one")
+    await switch_to(model, NEW, "one")
+    with pytest.raises(Moved):
+        await switch_to(model, OLD, "one")
     assert await model.generations() == (NEW, None, None)
 
 
-async def test_giving_up_concerns_only_the_generation_being_built(model: ReadModel, redis: Redis) -> None:
-    await redis.set(views.LIVE, OLD)
+async def test_who_has_read_a_position_is_not_thrown_back_by_a_switch(model: ReadModel, redis: Redis) -> None:
+    await redis.mset({views.LIVE: OLD, views.key(OLD, "applied"): "100 5", views.key(NEW, "applied"): "99 5"})
+    await model.hold(LOCK, "one", 10)
     await model.begin(NEW)
-    await model.give_up(OLD)
+    with pytest.raises(Behind):
+        await switch_to(model, NEW, "one")
     assert await model.generations() == (OLD, NEW, None)
-    await model.give_up(NEW)
-    assert await model.generations() == (OLD, None, None)
+    await redis.set(views.key(NEW, "applied"), "100 5")
+    await switch_to(model, NEW, "one")
+    assert await model.generations() == (NEW, None, None)
 
 
-async def test_dropping_removes_only_other_generations(model: ReadModel, redis: Redis) -> None:
-    kept = [views.LIVE, views.BUILDING, views.VOUCHED, "cf:rebuild", "cf:keeper", "customers", "other:cf:1-00000001:x"]
+async def test_a_switch_is_told_to_those_who_wait_for_a_position(model: ReadModel, redis: Redis) -> None:
+    await model.hold(LOCK, "one", 10)
+    await model.begin(NEW)
+    await redis.set(views.key(NEW, "applied"), "7 5")
+    async with redis.pubsub() as listening:
+        await listening.subscribe(views.CHANGED)
+        await listening.get_message(timeout=1)
+        await switch_to(model, NEW, "one")
+        assert (await listening.get_message(timeout=1) or {})["data"] == b"7"
+
+
+async def test_what_was_live_is_the_way_back_until_its_time_is_over(model: ReadModel, redis: Redis) -> None:
+    await redis.set(views.LIVE, OLD)
+    await model.hold(LOCK, "one", 10)
+    await model.begin(NEW)
+    await switch_to(model, NEW, "one", keep=0.1)
+    assert await model.generations() == (NEW, None, OLD)
+    await asyncio.sleep(0.12)
+    assert await model.generations() == (NEW, None, None)
+
+
+async def test_sweeping_removes_only_what_is_no_longer_needed(model: ReadModel, redis: Redis) -> None:
+    previous, stale = "1-00000004", "1-00000005"
+    await redis.mset({views.LIVE: OLD, views.BUILDING: NEW, views.PREVIOUS: previous})
+    kept = [views.LIVE, views.BUILDING, views.PREVIOUS, views.VOUCHED, "cf:rebuild", "cf:keeper", "customers"]
+    kept += ["other:cf:1-00000001:x", views.customer_key(previous, ANA)]
     kept += [views.customer_key(OLD, ANA), views.checkpoint_key(OLD), views.customer_key(NEW, ANA)]
     dropped = [views.customer_key(OTHER, ANA), views.parked_key(OTHER), views.checkpoint_key("2-00000001")]
-    await redis.mset(dict.fromkeys([*kept, *dropped], "1"))
-    await model.drop_all_but(OLD, NEW)
+    dropped += [views.customer_key(stale, number) for number in map(str, range(3000))]
+    await redis.mset(dict.fromkeys([*kept[3:], *dropped], "1"))
+    assert await generations.sweep(model) == len(dropped)
     assert {key.decode() async for key in redis.scan_iter()} == set(kept)
 
 
+async def test_a_generation_that_is_begun_while_others_are_swept_stays(
+    model: ReadModel, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await redis.mset({views.LIVE: OLD, views.customer_key(OTHER, ANA): "1"})
+
+    async def late(*_: object) -> AsyncIterator[list[str]]:
+        await model.begin(NEW)
+        yield [views.key(NEW, "lookup-key"), views.customer_key(OTHER, ANA)]
+
+    monkeypatch.setattr(generations, "scan", late)
+    assert await generations.sweep(model) == 1
+    assert await redis.exists(views.key(NEW, "lookup-key"))
+
+
 async def test_all_documents_are_found_over_many_pages(model: ReadModel, redis: Redis) -> None:
-    writes = [Write(UUID(int=number), 0, b"1\n%d" % number) for number in range(SCAN_PAGE * 2 + 100)]
-    await model.store(NEW, writes)
-    await model.store(OLD, writes[:10])
+    written = {UUID(int=number): b"1\n%d" % number for number in range(SCAN_PAGE * 2 + 100)}
+    await redis.mset({views.customer_key(NEW, one): stored for one, stored in written.items()})
+    await redis.mset({views.customer_key(OLD, UUID(int=number)): b"1\n" for number in range(10)})
     await model.advance(NEW, 1, await model.run_id())
     found: dict[UUID, bytes] = {}
     pages = 0
     async for page in model.documents(NEW):
         found |= page
         pages += 1
-    assert found == {write.customer_id: write.stored for write in writes}
+    assert found == written
     assert pages > 1
-    await model.drop_all_but(OLD)
-    assert await redis.dbsize() == 10
 
 
 async def test_a_parked_customer_is_listed_until_it_is_unparked(model: ReadModel) -> None:

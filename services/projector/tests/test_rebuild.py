@@ -19,7 +19,7 @@ HISTORY = interleaved(renamings(ANA, 20), renamings(BRUNO, 15), renamings(CECILI
 
 @pytest.fixture(autouse=True)
 def _hurried(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("customerflow_projector.rebuild.LOOK_AGAIN_AFTER", 0.01)
+    monkeypatch.setattr("customerflow_projector.compare.LOOK_AGAIN_AFTER", 0.01)
 
 
 async def generations_in(redis: Redis) -> set[str]:
@@ -29,7 +29,8 @@ async def generations_in(redis: Redis) -> set[str]:
 async def test_an_empty_redis_is_filled(model: ReadModel) -> None:
     report = await rebuilt(model, EventStore(HISTORY, page=7))
     assert await documents(model) == folded(HISTORY)
-    assert (report.events, report.customers, report.repaired, report.parked) == (45, 3, 0, 0)
+    assert (report.events, report.comparison.customers, report.parked) == (45, 3, 0)
+    assert report.comparison.differences == []
     assert await model.generations() == (report.generation, None, None)
 
 
@@ -41,7 +42,7 @@ async def test_it_ends_vouched_for_with_a_checkpoint(model: ReadModel) -> None:
 
 async def test_an_event_store_without_events_gives_an_empty_generation(model: ReadModel) -> None:
     report = await rebuilt(model, EventStore())
-    assert (report.events, report.customers) == (0, 0)
+    assert (report.events, report.comparison.customers) == (0, 0)
     assert await model.generations() == (report.generation, None, None)
     assert await model.vouched() == await model.run_id()
 
@@ -50,7 +51,7 @@ async def test_progress_is_told_page_by_page(model: ReadModel) -> None:
     told: list[tuple[int, int]] = []
     store = EventStore(HISTORY, page=20)
     await rebuild(model, store, Applier(model, store), lambda *progress: told.append(progress))
-    assert told == [(20, 45), (40, 45), (45, 45)]
+    assert told == [(0, 45), (20, 45), (40, 45), (45, 45), (45, 45)]
 
 
 async def test_the_old_generation_is_dropped(model: ReadModel, redis: Redis) -> None:
@@ -63,7 +64,7 @@ async def test_the_old_generation_is_dropped(model: ReadModel, redis: Redis) -> 
 async def test_documents_that_are_older_than_their_events_are_repaired(model: ReadModel) -> None:
     await rebuilt(model, EventStore(HISTORY[:10]))
     report = await rebuilt(model, EventStore(HISTORY))
-    assert report.repaired == 3
+    assert report.comparison.counts["older"] == report.comparison.repaired == 3
     assert await documents(model) == folded(HISTORY)
 
 
@@ -71,14 +72,14 @@ async def test_a_document_that_someone_has_changed_is_repaired(model: ReadModel,
     before = await rebuilt(model, EventStore(HISTORY))
     key = views.customer_key(before.generation, ANA)
     await redis.set(key, folded(HISTORY)[ANA].replace(b"Souza", b"X").replace(b"Name 20", b"Another"))
-    assert (await rebuilt(model, EventStore(HISTORY))).repaired == 1
+    assert (await rebuilt(model, EventStore(HISTORY))).comparison.repaired == 1
     assert await documents(model) == folded(HISTORY)
 
 
 async def test_a_document_that_cannot_be_read_is_repaired(model: ReadModel, redis: Redis) -> None:
     before = await rebuilt(model, EventStore(HISTORY))
     await redis.set(views.customer_key(before.generation, ANA), b"Ana Souza")
-    assert (await rebuilt(model, EventStore(HISTORY))).repaired == 1
+    assert (await rebuilt(model, EventStore(HISTORY))).comparison.repaired == 1
     assert await documents(model) == folded(HISTORY)
 
 
@@ -92,7 +93,7 @@ async def test_an_event_store_that_knows_less_does_not_replace_what_is_live(mode
     for poorer in (EventStore(HISTORY[:-30]), EventStore()):
         with pytest.raises(GenerationsDiffer, match=r"[0-9] customers of the live generation are newer than"):
             await rebuilt(model, poorer)
-        assert await model.generations() == (before.generation, None, None)
+        assert (await model.generations()).live == before.generation
         assert await documents(model) == folded(HISTORY)
 
 
@@ -105,7 +106,7 @@ async def test_an_event_store_that_knows_less_replaces_it_when_forced(model: Rea
 async def test_a_generation_of_another_schema_is_not_compared(model: ReadModel, redis: Redis) -> None:
     await redis.mset({views.LIVE: "0-00000001", "cf:0-00000001:customer:x": "of another form"})
     report = await rebuilt(model, EventStore(HISTORY))
-    assert (report.customers, report.repaired) == (3, 0)
+    assert (report.comparison.customers, report.comparison.repaired) == (3, 0)
     assert await generations_in(redis) == {report.generation}
 
 

@@ -48,7 +48,7 @@ class Patience:
         self._pause, self._last = FIRST_PAUSE, ""
 
 
-async def end(task: asyncio.Task[None], *, every: float) -> None:
+async def end(task: asyncio.Task[object], *, every: float) -> None:
     """Cancel the task until it is done, again after so many seconds each.
 
     Once is not enough: libraries that use asyncio.wait_for may swallow a cancellation (Python 3.11).

@@ -1,30 +1,48 @@
-"""The command line of the projector: `run`, `rebuild`, `parked`, `retry`."""
+"""The command line of the projector: `run`, `rebuild`, `rollback`, `parked`, `retry`."""
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Coroutine
-from contextlib import asynccontextmanager
+import signal
+from collections.abc import AsyncIterator, Coroutine, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import TypeVar
 from uuid import UUID
 
 import rich_click as click
-from customerflow_shared import service, settings, telemetry
+from customerflow_shared import patience, service, settings, telemetry
 from customerflow_shared.indexing import Lookups
 from redis.exceptions import RedisError
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
 from customerflow_projector import app, read_model
 from customerflow_projector import feed as event_feed
 from customerflow_projector.apply import Applier
+from customerflow_projector.compare import Comparison
 from customerflow_projector.feed import Feed, FeedBehind, FeedUnavailable
+from customerflow_projector.follow import RedisRestarted
+from customerflow_projector.generations import Behind, Moved, RebuildRunning
+from customerflow_projector.progress import Pace, Told
 from customerflow_projector.read_model import ReadModel
-from customerflow_projector.rebuild import GenerationsDiffer, RebuildInterrupted, RebuildRunning, Report, rebuild
+from customerflow_projector.rebuild import GenerationsDiffer, NoWayBack, Report, rebuild, roll_back
 
 T = TypeVar("T")
 
-FAILURES = (RebuildRunning, RebuildInterrupted, GenerationsDiffer, FeedUnavailable, FeedBehind, RedisError, OSError)
+FAILURES = (
+    RebuildRunning,
+    RedisRestarted,
+    Moved,
+    Behind,
+    NoWayBack,
+    GenerationsDiffer,
+    FeedUnavailable,
+    FeedBehind,
+    RedisError,
+    OSError,
+)
+SHOWN = 50  # differences
 
 
 @click.group()
@@ -42,13 +60,25 @@ def run() -> None:
 
 @main.command("rebuild")
 @click.option("--force", is_flag=True, help="Switch even if the live read model knows more than the event store.")
-def rebuild_command(force: bool) -> None:
-    """Build a new generation of the read model beside the live one, compare them, and switch."""
-    report = _run(_rebuild(force))
+@click.option("--afresh", is_flag=True, help="Drop what a rebuild that was stopped has built.")
+def rebuild_command(force: bool, afresh: bool) -> None:
+    """Build a new generation of the read model beside the live one, compare them, and switch.
+
+    It may be stopped at any time: the next rebuild goes on where it was. For a while after the switch, `rollback` goes
+    back to the generation before.
+    """
+    report = _run(_rebuild(force, afresh), "`rebuild` goes on from there")
     click.echo(
-        f"generation {report.generation} is live: {report.customers} customers from {report.events} events, "
-        f"{report.repaired} repaired, {report.parked} parked"
+        f"generation {report.generation} is live: {report.comparison.customers} customers from {report.events} events, "
+        f"{report.comparison.repaired} repaired, {report.parked} parked"
     )
+
+
+@main.command()
+def rollback() -> None:
+    """Go back to the generation before the last switch, with all that has happened since."""
+    generation = _run(_roll_back())
+    click.echo(f"generation {generation} is live again")
 
 
 @main.command()
@@ -66,21 +96,64 @@ def retry(customer_id: UUID) -> None:
     click.echo("applied")
 
 
-async def _rebuild(force: bool) -> Report:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    async with _tools() as (model, feed):
-        with Progress(*columns, console=Console(stderr=True)) as progress:
-            task = progress.add_task("events", total=None)
+async def _rebuild(force: bool, afresh: bool) -> Report:
+    async with _tools() as (model, feed, config):
+        with _progress("events") as told:
+            try:
+                report = await rebuild(
+                    model,
+                    feed,
+                    Applier(model, feed),
+                    told,
+                    force=force,
+                    afresh=afresh,
+                    keep_previous=config.keep_previous,
+                )
+            except GenerationsDiffer as error:
+                _show(error.comparison)
+                raise
+        _show(report.comparison)
+        return report
 
-            def show(position: int, head: int) -> None:
-                progress.update(task, completed=position, total=head)
 
-            return await rebuild(model, feed, Applier(model, feed), show, force=force)
+def _show(comparison: Comparison) -> None:
+    """What differs: of the live generation from the new one."""
+    if not comparison.counts:
+        return
+    table = Table("customer", "index or total", "what differs")
+    for one in comparison.differences[:SHOWN]:
+        table.add_row(str(one.customer_id or ""), one.place, one.what)
+    Console().print(table)
+    for what, number in comparison.counts.most_common():
+        click.echo(f"{what}: {number}")
+
+
+async def _roll_back() -> str:
+    async with _tools() as (model, feed, config):
+        return await roll_back(model, feed, Applier(model, feed), keep_previous=config.keep_previous)
+
+
+class Rate(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        return Text(f"{task.speed or 0:,.0f} a second")
+
+
+@contextmanager
+def _progress(of: str) -> Iterator[Told]:
+    """A bar on a terminal, else a line every few seconds."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield Pace(of, lambda sentence: click.echo(sentence, err=True))
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Rate(), TimeRemainingColumn())
+    with Progress(*columns, console=console) as progress:
+        task = progress.add_task(of, total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total)
 
 
 async def _print_parked() -> None:
     table = Table("customer", "position", "version", "attempts", "since", "error")
-    async with _tools() as (model, _):
+    async with _tools() as (model, *_):
         live = (await model.generations()).live
         for customer_id, entry in (await model.parked(live) if live else {}).items():
             table.add_row(
@@ -95,7 +168,7 @@ async def _print_parked() -> None:
 
 
 async def _retry(customer_id: UUID) -> bool:
-    async with _tools() as (model, feed):
+    async with _tools() as (model, feed, _):
         live = (await model.generations()).live
         entry = (await model.parked(live)).get(customer_id) if live else None
         if live is None or entry is None:
@@ -104,22 +177,37 @@ async def _retry(customer_id: UUID) -> bool:
 
 
 @asynccontextmanager
-async def _tools() -> AsyncIterator[tuple[ReadModel, Feed]]:
+async def _tools() -> AsyncIterator[tuple[ReadModel, Feed, app.ToolSettings]]:
     config = settings.load_or_exit(app.ToolSettings, os.environ)
     telemetry.configure("projector", log_level=config.log_level)
     redis = read_model.connect(config.redis_url)
     async with event_feed.connect(config.feed_url, config.feed_token) as http:
         try:
-            yield ReadModel(redis, Lookups(config.lookup_key)), Feed(http)
+            yield ReadModel(redis, Lookups(config.lookup_key)), Feed(http), config
         finally:
             await redis.aclose()
 
 
-def _run(work: Coroutine[None, None, T]) -> T:
+def _run(work: Coroutine[None, None, T], when_stopped: str = "") -> T:
+    """At SIGINT or SIGTERM it is cancelled, and what is open is closed first."""
+
+    async def until_stopped() -> T:
+        task, stopped = asyncio.ensure_future(work), asyncio.Event()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+        stopping = asyncio.ensure_future(stopped.wait())
+        await asyncio.wait([task, stopping], return_when=asyncio.FIRST_COMPLETED)
+        for one in (task, stopping):
+            await patience.end(one, every=0.1)
+        return task.result()
+
     try:
-        return asyncio.run(work)
+        return asyncio.run(until_stopped())
     except FAILURES as error:
         raise click.ClickException(str(error) or str(type(error).__doc__)) from None
+    except asyncio.CancelledError:
+        click.echo(f"stopped; {when_stopped}".removesuffix("; "), err=True)
+        raise SystemExit(130) from None
 
 
 if __name__ == "__main__":

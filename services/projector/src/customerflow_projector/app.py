@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 import msgspec
 from customerflow_shared import service
 from customerflow_shared.indexing import Lookups
-from customerflow_shared.settings import AmqpUrl, HttpUrl, Key32, Listen, LogLevel, Port, RedisUrl, Token
+from customerflow_shared.settings import AmqpUrl, HttpUrl, Key32, Listen, LogLevel, Port, RedisUrl, Seconds, Token
 from litestar import Litestar
 from opentelemetry.instrumentation.redis import RedisInstrumentor
 
@@ -28,6 +28,8 @@ class ToolSettings(msgspec.Struct, frozen=True, kw_only=True):
     feed_url: HttpUrl
     feed_token: Token
     lookup_key: Key32
+    keep_previous: Seconds = 900.0
+    """How long after a rebuild there is a way back; 0: there is none."""
     log_level: LogLevel = "warning"
 
 

@@ -1,12 +1,12 @@
 """Two generations, customer by customer and index by index, while both are moving.
 
 A document that a live event has reached in one of them only is not a difference for long: what differs is looked at
-again.
+again, after the new one has been brought to the head of the feed.
 """
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Literal, NamedTuple, TypeAlias
 from uuid import UUID
 
@@ -15,7 +15,7 @@ from customerflow_shared import views
 from customerflow_projector.generations import scan
 from customerflow_projector.read_model import ReadModel
 
-LOOKS = 8  # at what differs
+LOOKS = 5  # at what differs
 LOOK_AGAIN_AFTER = 0.2  # seconds
 AT_ONCE = 200  # customers
 LISTED = 1000  # differences; the others are counted
@@ -70,31 +70,41 @@ class Comparison(NamedTuple):
         return sum(self.counts[what] for what in ("unknown", "older", "document", "timeline", "blocks"))
 
 
-async def compare(model: ReadModel, live: str | None, new: str) -> Comparison:
-    """If nothing is live, there is nothing but the number of customers."""
-    counts: Counter[What] = Counter()
-    listed: list[Difference] = []
-
-    def found(differences: Sequence[Difference]) -> None:
-        counts.update(one.what for one in differences)
-        listed.extend(differences[: LISTED - len(listed)])
-
-    customers = 0
-    indexes: set[str] = set()
+async def compare(
+    model: ReadModel, live: str | None, new: str, *, between: Callable[[], Awaitable[object]]
+) -> Comparison:
+    """`between` comes before each further look. If nothing is live, there is nothing but the number of customers."""
+    customers, indexes, suspects = 0, set[str](), list[UUID]()
     async for page in _pages(model, new, indexes):
         customers += len(page)
         if live:
-            found(await _settled(model, live, new, await _without_document(model, live, page)))
-    if live:
-        async for page in _pages(model, live, indexes):
-            found(await _settled(model, live, new, page))
-        found(await _sizes(model, live, new, indexes))
-    return Comparison(customers, listed, counts)
+            suspects += await _without_document(model, live, page)
+    if live is None:
+        return Comparison(customers, [], Counter())
+    async for page in _pages(model, live, indexes):
+        suspects += [one for one, _ in await _differences(model, live, new, page)]
+
+    differences: list[tuple[UUID, What]] = []
+    places = await _different_sizes(model, live, new, indexes)
+    for _ in range(LOOKS):
+        if not suspects and not places:
+            break
+        await between()
+        await asyncio.sleep(LOOK_AGAIN_AFTER)
+        suspects, differences = list(dict.fromkeys(suspects)), []
+        for start in range(0, len(suspects), AT_ONCE):
+            differences += await _differences(model, live, new, suspects[start : start + AT_ONCE])
+        suspects = [one for one, _ in differences]
+        places &= await _different_sizes(model, live, new, indexes)
+
+    found = [Difference(one, what) for one, what in differences]
+    found += [Difference(None, what, place) for what, place in sorted(places)]
+    return Comparison(customers, found[:LISTED], Counter(one.what for one in found))
 
 
 async def _pages(model: ReadModel, generation: str, indexes: set[str]) -> AsyncIterator[list[UUID]]:
-    """Customers that have a document, each once or, if Redis moves its keys meanwhile, more often; what is no customer's
-    is added to the indexes.
+    """Customers that have a document; one may come twice if Redis moves its keys meanwhile. What is no customer's is
+    added to the indexes.
     """
     prefix = views.key(generation, "")
     async for keys in scan(model.redis, prefix + "*"):
@@ -116,19 +126,7 @@ async def _without_document(model: ReadModel, generation: str, customers: Sequen
         return [one for one, there in zip(customers, await pipeline.execute(), strict=True) if not there]
 
 
-async def _settled(model: ReadModel, live: str, new: str, customers: Sequence[UUID]) -> list[Difference]:
-    """What still differs when it is looked at again and again."""
-    differences = await _differences(model, live, new, customers)
-    for _ in range(LOOKS):
-        if not differences:
-            break
-        await asyncio.sleep(LOOK_AGAIN_AFTER)
-        suspects = [one.customer_id for one in differences if one.customer_id]
-        differences = await _differences(model, live, new, suspects)
-    return differences
-
-
-async def _differences(model: ReadModel, live: str, new: str, customers: Sequence[UUID]) -> list[Difference]:
+async def _differences(model: ReadModel, live: str, new: str, customers: Sequence[UUID]) -> list[tuple[UUID, What]]:
     if not customers:
         return []
     async with model.redis.pipeline(transaction=False) as pipeline:
@@ -141,15 +139,13 @@ async def _differences(model: ReadModel, live: str, new: str, customers: Sequenc
             pipeline.eval(_COMPARE, len(keys), *keys)
         answers = await pipeline.execute()
     return [
-        Difference(one, what)
+        (one, what)
         for one, answer in zip(customers, answers, strict=True)
         if (what := _difference(*answer)) is not None
     ]
 
 
-def _difference(
-    old_version: int, new_version: int, document: int, timeline: int, blocks: int
-) -> What | None:
+def _difference(old_version: int, new_version: int, document: int, timeline: int, blocks: int) -> What | None:
     if new_version < 0 <= old_version:
         return "missing"
     if new_version < old_version:
@@ -162,21 +158,12 @@ def _difference(
     return next((what for what, it_is in same if not it_is), None)
 
 
-async def _sizes(model: ReadModel, live: str, new: str, indexes: set[str]) -> list[Difference]:
-    """Indexes and totals that differ whenever they are looked at."""
-    differences = await _different_sizes(model, live, new, indexes)
-    for _ in range(LOOKS):
-        if not differences:
-            break
-        await asyncio.sleep(LOOK_AGAIN_AFTER)
-        differences &= await _different_sizes(model, live, new, indexes)
-    return [Difference(None, what, place) for what, place in sorted(differences)]
-
-
 async def _different_sizes(model: ReadModel, live: str, new: str, indexes: set[str]) -> set[tuple[What, str]]:
     one, other = [await sizes(model, generation, indexes) for generation in (live, new)]
     differing = {place for place in one.keys() | other.keys() if one.get(place) != other.get(place)}
-    return {("total" if kind in ("counts", "days") else "size", f"{kind}:{rest}".rstrip(":")) for kind, rest in differing}
+    return {
+        ("total" if kind in ("counts", "days") else "size", f"{kind}:{rest}".rstrip(":")) for kind, rest in differing
+    }
 
 
 async def sizes(model: ReadModel, generation: str, indexes: set[str]) -> dict[tuple[str, str], int]:

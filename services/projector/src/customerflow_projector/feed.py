@@ -9,6 +9,7 @@ from customerflow_shared import events
 from customerflow_shared.events import Place, Recorded
 
 PAGE = 500
+BEYOND = 10**18 - 1  # no position is
 
 
 class FeedUnavailable(Exception):
@@ -49,6 +50,36 @@ class Feed:
             if position < head:
                 raise FeedUnavailable(f"cut off at position {position} of {head}")
 
+    async def head(self) -> int:
+        """The last position that there is. Raises FeedUnavailable."""
+        async with self._answer("/internal/events", BEYOND) as response:
+            return int(response.headers["customerflow-head"])
+
+    async def by_customer(self, after: UUID) -> AsyncIterator[tuple[int, list[Recorded | Place]]]:
+        """Pages of whole customers' events, by customer and version, of all customers with a greater id; with the head
+        at the time of asking, up to which they reach. Raises FeedUnavailable.
+        """
+        async with self._answer("/internal/customers/events", after) as response:
+            head, ended, before = int(response.headers["customerflow-head"]), False, (after, 0)
+            page: list[Recorded | Place] = []
+            async for line in _lines(response):
+                if not line:
+                    ended = True
+                    continue
+                found = events.decode(line)
+                same = found.customer_id == before[0]
+                if found.customer_id < before[0] or found.version != (before[1] + 1 if same else 1):
+                    raise FeedUnavailable("an event is missing")
+                if len(page) >= PAGE and found.customer_id != before[0]:
+                    yield head, page
+                    page = []
+                page.append(found)
+                before = found.customer_id, found.version
+            if not ended:
+                raise FeedUnavailable("cut off")
+            if page:
+                yield head, page
+
     async def of_customer(self, customer_id: UUID, after: int) -> list[Recorded | Place]:
         """One customer's events after a version. Raises FeedUnavailable."""
         async with self._answer(f"/internal/customers/{customer_id}/events", after) as response:
@@ -59,9 +90,9 @@ class Feed:
             pass
 
     @asynccontextmanager
-    async def _answer(self, path: str, after: int | None = None) -> AsyncIterator[httpx.Response]:
+    async def _answer(self, path: str, after: int | UUID | None = None) -> AsyncIterator[httpx.Response]:
         """Raises FeedUnavailable for whatever keeps the answer, or the rest of it, from coming."""
-        parameters = {} if after is None else {"after": after}
+        parameters = {} if after is None else {"after": str(after)}
         try:
             async with self._client.stream("GET", path, params=parameters) as response:
                 if response.status_code != 200:

@@ -1,17 +1,23 @@
-"""Which generation answers, and which it was before; what nobody needs any more is removed.
+"""Which generation answers, and which did before; what nobody needs any more is removed.
 
 Of a generation that has been given up nothing is ever used again, so whatever is neither live, nor being built, nor the
 way back may be removed at any time.
 """
 
+import asyncio
+import secrets
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from typing import cast
 
-from customerflow_shared import views
+from customerflow_shared import patience, views
 from redis.asyncio import Redis
+from redis.exceptions import RedisError
 
 from customerflow_projector.read_model import ReadModel
 
+LOCK = "cf:rebuild"
+LOCK_SECONDS = 15.0
 SCAN_PAGE = 1000
 
 # KEYS: the lock, live, where the next generation stands (building or previous), previous, `applied` of the next and of
@@ -27,17 +33,44 @@ if ARGV[5] == '0' and position(KEYS[5]) < position(KEYS[6]) then return -1 end
 redis.call('SET', KEYS[2], ARGV[2])
 redis.call('DEL', KEYS[3], KEYS[4])
 if ARGV[4] ~= '0' then redis.call('SET', KEYS[4], ARGV[3], 'PX', ARGV[4]) end
-redis.call('PUBLISH', 'cf:changed', position(KEYS[5]))
+redis.call('PUBLISH', ARGV[6], position(KEYS[5]))
 return 1
 """
 
 
+class RebuildRunning(Exception):
+    """Another process is rebuilding the read model, or going back."""
+
+
 class Moved(Exception):
-    """The lock was lost, or another generation has come to be live or to be built."""
+    """The rebuild's lock was lost, and another process may have begun; it can be tried again."""
 
 
 class Behind(Exception):
-    """The generation has not applied what the live one has: who has read that must not be thrown back."""
+    """The other generation does not catch up with the live one; it has not been switched to."""
+
+
+@asynccontextmanager
+async def locked(model: ReadModel) -> AsyncIterator[str]:
+    """Who holds the lock of all that builds and switches. Raises RebuildRunning."""
+    holder = secrets.token_hex(8)
+    if not await model.hold(LOCK, holder, LOCK_SECONDS):
+        raise RebuildRunning
+
+    async def keep() -> None:
+        while True:
+            await asyncio.sleep(LOCK_SECONDS / 5)
+            with suppress(RedisError, OSError):  # the next time may be soon enough
+                if not await model.hold(LOCK, holder, LOCK_SECONDS):
+                    return
+
+    keeper = asyncio.create_task(keep())
+    try:
+        yield holder
+    finally:
+        await patience.end(keeper, every=0.1)
+        with suppress(RedisError, OSError):  # what ended the work is the thing to tell
+            await model.release(LOCK, holder)
 
 
 async def switch(
@@ -46,7 +79,6 @@ async def switch(
     generation: str,
     live: str | None,
     *,
-    lock: str,
     holder: str,
     keep: float = 0,
     may_know_less: bool = False,
@@ -55,8 +87,9 @@ async def switch(
     seconds. Raises Moved or Behind.
     """
     applied = [views.key(one, "applied") for one in (generation, live or "none")]
-    keys = [lock, views.LIVE, source, views.PREVIOUS, *applied]
-    words = [holder, generation, live or "", str(int(keep * 1000) if live else 0), str(int(may_know_less))]
+    keys = [LOCK, views.LIVE, source, views.PREVIOUS, *applied]
+    milliseconds = int(keep * 1000) if live else 0
+    words: list[str | int] = [holder, generation, live or "", milliseconds, int(may_know_less), views.CHANGED]
     answer = await model.redis.eval(_SWITCH, len(keys), *keys, *words)
     if answer == 0:
         raise Moved

@@ -4,6 +4,9 @@ customer.
 The keeper follows the event feed by position behind the live projection. Its checkpoint lies in Redis with the
 documents, so a Redis that comes back from an older state comes back with an older checkpoint, and what it has lost is
 applied again.
+
+It also keeps the generation before the live one up to date for as long as there is a way back to it, and removes what
+is no longer needed.
 """
 
 import asyncio
@@ -11,12 +14,15 @@ import secrets
 from datetime import UTC, datetime, timedelta
 
 import structlog
-from customerflow_shared import views
+from customerflow_shared import service, views
 from customerflow_shared.patience import Patience
 
+from customerflow_projector import generations
 from customerflow_projector.apply import Applier
 from customerflow_projector.feed import Feed
-from customerflow_projector.read_model import Parked, ReadModel
+from customerflow_projector.follow import follow
+from customerflow_projector.progress import Pace
+from customerflow_projector.read_model import Generations, Parked, ReadModel
 from customerflow_projector.rebuild import rebuild
 
 log = structlog.get_logger()
@@ -24,7 +30,7 @@ log = structlog.get_logger()
 LOCK = "cf:keeper"
 LOCK_SECONDS = 10.0
 LOOK_EVERY = 1.0  # seconds
-FOLLOW_EVERY = 2.0  # seconds
+FOLLOW_EVERY = 1.0  # seconds
 LONGEST_WAIT = 60.0  # seconds between two tries for a parked customer
 
 
@@ -41,19 +47,39 @@ class Keeper:
         self._applier = applier
         self._holder = secrets.token_hex(8)
         self._follow_at = 0.0
+        self._keeps = False
+        self._swept: Generations | None = None
         self._patience = Patience("keeper")
 
     async def run(self) -> None:
         try:
-            await self._patience.persist(self._keep)
+            async with service.background("sweeper", self._sweep):
+                await self._patience.persist(self._keep)
         finally:
             await asyncio.shield(self._model.release(LOCK, self._holder))
 
     async def _keep(self) -> None:
-        if await self._model.hold(LOCK, self._holder, LOCK_SECONDS):
+        self._keeps = await self._hold()
+        if self._keeps:
             await self._look()
         self._patience.rewarded()
         await asyncio.sleep(LOOK_EVERY)
+
+    async def _hold(self) -> bool:
+        return await self._model.hold(LOCK, self._holder, LOCK_SECONDS)
+
+    async def _sweep(self) -> None:
+        """Remove what other generations have left, whenever the ones that are needed have changed."""
+
+        async def sweep() -> None:
+            needed = await self._model.generations()
+            if self._keeps and needed != self._swept:
+                removed = await generations.sweep(self._model)
+                log.info("swept", keys=removed, **needed._asdict())
+                self._swept = needed
+            await asyncio.sleep(LOOK_EVERY)
+
+        await Patience("sweeper").persist(sweep)
 
     async def check(self) -> None:
         """Raises ReadModelNotReady unless queries can be answered from the read model."""
@@ -64,13 +90,13 @@ class Keeper:
             raise ReadModelNotReady("Redis has been restarted; what it may have lost is being applied again")
 
     async def _look(self) -> None:
-        live = (await self._model.generations()).live
+        live, _, previous = await self._model.generations()
         if views.is_of_newer_schema(live):
             raise ReadModelNotReady("the read model is that of a newer release")
-        if live is None or not views.is_of_this_schema(live):
+        if live is None or not await self._model.is_ours(live):
             log.warning("the read model is empty or outdated; it is built anew", live=live)
-            report = await rebuild(self._model, self._feed, self._applier, _log_progress)
-            log.info("the read model is built", events=report.events, customers=report.customers)
+            report = await rebuild(self._model, self._feed, self._applier, Pace("events", _log_progress))
+            log.info("the read model is built", events=report.events, customers=report.comparison.customers)
             return
         run_id = await self._model.run_id()
         restarted = await self._model.vouched() != run_id
@@ -78,29 +104,31 @@ class Keeper:
         if restarted or now >= self._follow_at:
             await self._follow(live, run_id)
             self._follow_at = now + FOLLOW_EVERY
-        if restarted:
-            await self._model.vouch(run_id)
-            log.info("redis has been restarted; the read model is complete again", generation=live)
+            if restarted:
+                await self._model.vouch(run_id)
+                log.info("redis has been restarted; the read model is complete again", generation=live)
+            if previous and await self._model.is_ours(previous):
+                await self._follow(previous, run_id)
         await self._retry_parked(live)
+
+    async def _follow(self, generation: str, run_id: str) -> None:
+        """Apply whatever the live projection has not applied, up to the head of the feed."""
+        asked_at = datetime.now(UTC)
+        head = 0
+        async for _, head in follow(self._model, self._feed, self._applier, generation, run_id):  # noqa: B007
+            await self._hold()
+        if (await self._model.applied(generation))[0] >= head:
+            await self._model.saw_everything(generation, round(asked_at.timestamp() * 1000))
 
     async def _retry_parked(self, generation: str) -> None:
         """Until the feed fails, or another keeper has taken over."""
         for customer_id, entry in (await self._model.parked(generation)).items():
             if not _is_due(entry):
                 continue
-            if not await self._model.hold(LOCK, self._holder, LOCK_SECONDS):
+            if not await self._hold():
                 return
             if await self._applier.retry(generation, customer_id, entry):
                 log.info("customer is no longer parked", customer_id=str(customer_id))
-
-    async def _follow(self, generation: str, run_id: str) -> None:
-        """Apply whatever the live projection has not applied, up to the head of the feed."""
-        position = await self._model.checkpoint(generation)
-        async for _, page in self._feed.after(position):
-            await self._applier.apply(generation, page)
-            if not await self._model.advance(generation, page[-1].position, run_id):
-                raise ReadModelNotReady("Redis has been restarted while the feed was followed")
-            await self._model.hold(LOCK, self._holder, LOCK_SECONDS)
 
 
 def _is_due(entry: Parked) -> bool:
@@ -108,5 +136,5 @@ def _is_due(entry: Parked) -> bool:
     return datetime.now(UTC) >= entry.attempted_at + timedelta(seconds=wait)
 
 
-def _log_progress(position: int, head: int) -> None:
-    log.info("rebuilding", position=position, head=head)
+def _log_progress(sentence: str) -> None:
+    log.info("rebuilding", progress=sentence)

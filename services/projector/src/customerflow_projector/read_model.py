@@ -105,15 +105,6 @@ return 1
 # KEYS: a key. ARGV: the value with which it is deleted; with any other it stays.
 _DELETE_IF = "if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end"
 
-# KEYS: the lock, live, building. ARGV: its holder, the new generation. Only the holder of the lock may switch, and only
-# to what is still being built: one that was suspended may hold the lock again, but what it had built has been dropped.
-_SWITCH = """
-if redis.call('GET', KEYS[1]) ~= ARGV[1] or redis.call('GET', KEYS[3]) ~= ARGV[2] then return 0 end
-redis.call('SET', KEYS[2], ARGV[2])
-redis.call('DEL', KEYS[3])
-return 1
-"""
-
 
 class Parked(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """Why a customer's events are not applied for now. No content of an event is kept: a retry reads them again.
@@ -332,14 +323,6 @@ class ReadModel:
         fingerprint = self._lookups.fingerprint()
         await self.redis.mset({views.key(generation, "lookup-key"): fingerprint, views.BUILDING: generation})
 
-    async def give_up(self, generation: str) -> None:
-        """No more live events go into it; nothing happens if it is not the one being built."""
-        await self.redis.eval(_DELETE_IF, 1, views.BUILDING, generation)
-
-    async def switch(self, generation: str, lock: str, holder: str) -> bool:
-        """Let queries be answered from this generation; False if the lock has been lost, or another build begun."""
-        return bool(await self.redis.eval(_SWITCH, 3, lock, views.LIVE, views.BUILDING, holder, generation))
-
     async def documents(self, generation: str) -> AsyncIterator[dict[UUID, bytes]]:
         """All documents of a generation, page by page; one that changes meanwhile may come twice."""
         prefix = views.customer_key(generation, "")
@@ -347,14 +330,6 @@ class ReadModel:
             customers = [UUID(key.removeprefix(prefix)) for key in page]
             held = await self.load(generation, customers)
             yield {one: stored for one, stored in zip(customers, held, strict=True) if stored is not None}
-
-    async def drop_all_but(self, *generations: str) -> None:
-        """Remove what other generations have left behind."""
-        keep = tuple(f"cf:{generation}:" for generation in generations)
-        async for page in self._keys("cf:*:*"):
-            stale = [key for key in page if not key.startswith(keep) and views.is_generation_key(key)]
-            if stale:
-                await self.redis.unlink(*stale)
 
     async def ping(self) -> None:
         await self.redis.ping()

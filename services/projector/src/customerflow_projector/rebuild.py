@@ -1,157 +1,162 @@
-"""A new generation of the read model beside the live one: filled from the event feed, compared, then switched to.
+"""A new generation of the read model beside the live one: filled from the event feed, compared, then switched to; and
+the way back to the one before.
 
-While it is being built, live events go into both generations, so that nothing is missing at the moment of the switch.
+While it is being built, live events go into both generations, so that nothing is missing at the moment of the switch. A
+rebuild that is stopped, however, leaves what it has built; the next one goes on from there.
 """
 
 import asyncio
-import secrets
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Awaitable, Callable
 
 import msgspec
 import structlog
-from customerflow_shared import patience, views
-from redis.exceptions import RedisError
+from customerflow_shared import views
 
+from customerflow_projector import generations
 from customerflow_projector.apply import Applier
+from customerflow_projector.compare import Comparison, compare
 from customerflow_projector.feed import Feed
-from customerflow_projector.read_model import ReadModel, version_of
+from customerflow_projector.follow import follow
+from customerflow_projector.generations import Behind, locked, switch
+from customerflow_projector.progress import Told
+from customerflow_projector.read_model import ReadModel
 
 log = structlog.get_logger()
 
-LOCK = "cf:rebuild"
-LOCK_SECONDS = 15.0
-LOOKS = 5  # at documents that differ: both generations are moving
-LOOK_AGAIN_AFTER = 0.2  # seconds
-
-Progress = Callable[[int, int], None]
-"""Called with the position reached and the head of the event store."""
-
-
-class RebuildRunning(Exception):
-    """Another process is rebuilding the read model."""
-
-
-class RebuildInterrupted(Exception):
-    """The rebuild's lock was lost, and another process may have begun anew; or Redis was restarted."""
+KEEP_PREVIOUS = 900.0  # seconds
+ABOUT_CAUGHT_UP = 500  # events, of which few can have been missed by those that bring the live ones
+CATCH_UP = 10.0  # seconds that the last events may take before the switch
+CATCH_UP_PAUSE = 0.01
 
 
 class GenerationsDiffer(Exception):
     """The new generation lacks what the live one has; it has not been switched to."""
 
+    def __init__(self, comparison: Comparison) -> None:
+        super().__init__(
+            f"{comparison.lacking} customers of the live generation are newer than, or unknown to, the event store; "
+            "`rebuild --force` switches nevertheless, `rebuild --afresh` begins anew"
+        )
+        self.comparison = comparison
+
+
+class NoWayBack(Exception):
+    """There is no generation to go back to: none was kept, its time is over, or it is that of another release."""
+
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
-    """What a rebuild found.
-
-    `repaired` are customers whose live document was older than, or different from, their events' fold.
-    """
+    """What a rebuild found. `events` is where the feed ended, `resumed` where the rebuild went on (0: it began)."""
 
     generation: str
+    resumed: int
     events: int
-    customers: int
-    repaired: int
+    comparison: Comparison
     parked: int
 
 
-async def rebuild(model: ReadModel, feed: Feed, applier: Applier, progress: Progress, *, force: bool = False) -> Report:
-    """Raises RebuildRunning, RebuildInterrupted, GenerationsDiffer (unless forced), FeedUnavailable, or what Redis
-    raises.
+async def rebuild(
+    model: ReadModel,
+    feed: Feed,
+    applier: Applier,
+    told: Told = lambda *_: None,
+    *,
+    force: bool = False,
+    afresh: bool = False,
+    keep_previous: float = KEEP_PREVIOUS,
+) -> Report:
+    """Raises RebuildRunning, Moved, Behind, RedisRestarted, GenerationsDiffer (unless forced), FeedUnavailable, or what
+    Redis raises.
     """
-    async with _locked(model) as holder, _being_built(model) as generation:
-        before = (await model.generations()).live
+    async with locked(model) as holder:
         run_id = await model.run_id()
-        await model.drop_all_but(*filter(None, [before, generation]))  # what rebuilds that failed have left
-        log.info("rebuilding", generation=generation, beside=before)
+        generation = await _begun(model, feed, afresh)
+        live = (await model.generations()).live
+        resumed = await model.checkpoint(generation)
+        await generations.sweep(model)
+        log.info("rebuilding", generation=generation, beside=live, after=resumed)
 
-        position = 0
-        while reached := await _copy(feed, applier, generation, position, progress):
+        async def catch_up() -> int:
+            position = resumed
+            async for position, head in follow(model, feed, applier, generation, run_id):
+                told(position, head)
+            return position
+
+        position = resumed
+        while (reached := await catch_up()) > position + ABOUT_CAUGHT_UP:
             position = reached
-        if not await model.advance(generation, position, run_id):
-            raise RebuildInterrupted
+        for customer_id, entry in (await model.parked(generation)).items():
+            await applier.retry(generation, customer_id, entry)  # what was in the way of it may be gone
 
-        customers, repaired, missing = await _compare(model, before, generation)
-        if missing and not force:
-            raise GenerationsDiffer(
-                f"{missing} customers of the live generation are newer than, or unknown to, the event store"
+        comparable = await model.is_ours(live)
+        comparison = await compare(model, live if comparable else None, generation, between=catch_up)
+        if comparison.lacking and not force:
+            raise GenerationsDiffer(comparison)
+
+        async def take_over() -> None:
+            keep = keep_previous if comparable else 0
+            await switch(
+                model,
+                views.BUILDING,
+                generation,
+                live,
+                holder=holder,
+                keep=keep,
+                may_know_less=force or not comparable,
             )
-        if not await model.switch(generation, LOCK, holder):
-            raise RebuildInterrupted
+
+        events = await _once_caught_up(catch_up, take_over)
         await model.vouch(run_id)
-        log.info("switched", generation=generation, customers=customers)
-        await model.drop_all_but(generation)
+        log.info("switched", generation=generation, customers=comparison.customers, events=events)
+        await generations.sweep(model)
         parked = len(await model.parked(generation))
-    return Report(generation=generation, events=position, customers=customers, repaired=repaired, parked=parked)
+    return Report(generation=generation, resumed=resumed, events=events, comparison=comparison, parked=parked)
 
 
-async def _copy(feed: Feed, applier: Applier, generation: str, position: int, progress: Progress) -> int:
-    """Apply what comes after the position; the position reached, or 0 if nothing came."""
-    reached = 0
-    async for head, page in feed.after(position):
-        await applier.apply(generation, page)
-        reached = page[-1].position
-        progress(reached, max(head, reached))
-    return reached
+async def roll_back(model: ReadModel, feed: Feed, applier: Applier, *, keep_previous: float = KEEP_PREVIOUS) -> str:
+    """Let queries be answered again from the generation before, once it has all events; which one that is.
+
+    Raises NoWayBack, RebuildRunning, Moved, Behind, RedisRestarted, FeedUnavailable, or what Redis raises.
+    """
+    async with locked(model) as holder:
+        run_id = await model.run_id()
+        live, _, previous = await model.generations()
+        if previous is None or not await model.is_ours(previous):
+            raise NoWayBack
+
+        async def catch_up() -> int:
+            return [position async for position, _ in follow(model, feed, applier, previous, run_id)][-1]
+
+        async def take_over() -> None:
+            await switch(model, views.PREVIOUS, previous, live, holder=holder, keep=keep_previous)
+
+        position = await _once_caught_up(catch_up, take_over)
+        log.info("switched back", generation=previous, position=position)
+    return previous
 
 
-async def _compare(model: ReadModel, live: str | None, new: str) -> tuple[int, int, int]:
-    """How many customers the new generation has, how many of the live one it repairs, and how many it lacks."""
-    customers = 0
-    async for page in model.documents(new):
-        customers += len(page)
-    if live is None or not views.is_of_this_schema(live):
-        return customers, 0, 0
-    repaired = missing = 0
-    async for page in model.documents(live):
-        suspects = list(page)
-        for look in range(LOOKS):
-            olds, news = await model.load(live, suspects), await model.load(new, suspects)
-            pairs = list(zip(suspects, olds, news, strict=True))
-            suspects = [
-                one
-                for one, old, fresh in pairs
-                if old is not None and (not fresh or version_of(fresh) < version_of(old))
-            ]
-            if look == 0:
-                repaired += sum(
-                    1
-                    for _, old, fresh in pairs
-                    if old and fresh and fresh != old and version_of(fresh) >= version_of(old)
-                )
-            if not suspects:
-                break
-            await asyncio.sleep(LOOK_AGAIN_AFTER)
-        missing += len(suspects)
-    return customers, repaired, missing
+async def _once_caught_up(catch_up: Callable[[], Awaitable[int]], take_over: Callable[[], Awaitable[None]]) -> int:
+    """The position at which it took over. Raises Behind if the live generation stays ahead."""
+    loop = asyncio.get_running_loop()
+    until = loop.time() + CATCH_UP
+    while True:
+        position = await catch_up()
+        try:
+            await take_over()
+        except Behind:
+            if loop.time() > until:
+                raise
+            await asyncio.sleep(CATCH_UP_PAUSE)
+        else:
+            return position
 
 
-@asynccontextmanager
-async def _locked(model: ReadModel) -> AsyncIterator[str]:
-    holder = secrets.token_hex(8)
-    if not await model.hold(LOCK, holder, LOCK_SECONDS):
-        raise RebuildRunning
-
-    async def keep() -> None:
-        while True:
-            await asyncio.sleep(LOCK_SECONDS / 5)
-            with suppress(RedisError, OSError):  # the next time may be soon enough
-                if not await model.hold(LOCK, holder, LOCK_SECONDS):
-                    return
-
-    keeper = asyncio.create_task(keep())
-    try:
-        yield holder
-    finally:
-        await patience.end(keeper, every=0.1)
-        await model.release(LOCK, holder)
-
-
-@asynccontextmanager
-async def _being_built(model: ReadModel) -> AsyncIterator[str]:
-    """A new generation that live events go into as well, until it is live itself or given up."""
+async def _begun(model: ReadModel, feed: Feed, afresh: bool) -> str:
+    """What a rebuild before this one has left, or a new generation."""
+    building = (await model.generations()).building
+    if building and not afresh and await model.is_ours(building):
+        if await feed.head() >= await model.checkpoint(building):
+            return building
+        log.warning("the event store knows less than what was built from it; it is built anew", generation=building)
     generation = views.new_generation()
     await model.begin(generation)
-    try:
-        yield generation
-    finally:
-        with suppress(RedisError, OSError):  # what ended the rebuild is the thing to tell
-            await model.give_up(generation)
+    return generation
