@@ -1,6 +1,7 @@
 """A real Redis, empty for each test, and the query API on it."""
 
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx
@@ -30,25 +31,23 @@ def model(redis: Redis) -> ReadModel:
 
 @pytest.fixture
 async def queries(redis: Redis, cf_redis_url: str) -> AsyncIterator[httpx.AsyncClient]:
-    """The query API as it is composed for production; the read model is as `redis` leaves it."""
-    application: Any
-    application, _ = app.query_api(QuerySettings(redis_url=cf_redis_url, lookup_key=KEY))
-    config = uvicorn.Config(application, lifespan="on", log_config=None)
-    config.load()
-    lifespan = LifespanOn(config)
-    await lifespan.startup()
-    async with httpx.AsyncClient(
-        base_url="http://query", transport=httpx.ASGITransport(application, raise_app_exceptions=False)
-    ) as client:
+    """The query API; the read model is as `redis` leaves it."""
+    async with composed(cf_redis_url) as client:
         yield client
-    await lifespan.shutdown()
 
 
 @pytest.fixture(scope="module")
 async def api(cf_redis_url: str) -> AsyncIterator[httpx.AsyncClient]:
-    """The query API as it is composed for production."""
+    """The query API, one for all tests of a module."""
+    async with composed(cf_redis_url) as client:
+        yield client
+
+
+@asynccontextmanager
+async def composed(redis_url: str) -> AsyncIterator[httpx.AsyncClient]:
+    """As for production."""
     application: Any
-    application, _ = app.query_api(QuerySettings(redis_url=cf_redis_url, lookup_key=KEY))
+    application, _ = app.query_api(QuerySettings(redis_url=redis_url, lookup_key=KEY))
     config = uvicorn.Config(application, lifespan="on", log_config=None)
     config.load()
     lifespan = LifespanOn(config)
