@@ -44,7 +44,7 @@ from customerflow_shared.views import CustomerView, View
 from hypothesis import strategies as some
 from msgspec.structs import replace
 
-from .builders import recorded
+from .builders import recorded, renaming
 
 Events = some.SearchStrategy[CustomerEvent]
 
@@ -67,6 +67,16 @@ consents = some.builds(
     source=words,
     evidence_ref=some.none() | texts,
 )
+
+
+def _linked(event: CustomerRegistered) -> tuple[ExternalId, ...]:
+    return event.external_ids + event.personal_external_ids
+
+
+def _identity(one: ExternalId) -> tuple[str, str]:
+    return one.source, one.value
+
+
 registrations = some.builds(
     CustomerRegistered,
     customer_type=some.sampled_from(["person", "company"]),
@@ -81,18 +91,20 @@ registrations = some.builds(
     personal_external_ids=some.lists(external_ids.map(lambda one: replace(one, personal=True)), max_size=1).map(tuple),
     attributes=attributes,
     issues=some.sampled_from([(), (Issue(path="name", code="name-unusual"),)]),
-)
+).filter(lambda event: len({*map(_identity, _linked(event))}) == len(_linked(event)))
 
 
 @some.composite
-def lives(draw: some.DrawFn, *, erased: bool = False) -> list[Recorded]:
-    """The events of one customer; `erased`: its life has come to its end."""
+def lives(draw: some.DrawFn, *, erased: bool = False, more: tuple[int, int] = (0, 0)) -> list[Recorded]:
+    """The events of one customer, then `more` (from, to) new names; `erased`: its life has come to its end."""
     history = [recorded(draw(registrations), 1)]
     view = project(None, history[0])
     for version in range(2, draw(some.integers(2, 14))):
         assert isinstance(view, CustomerView)
         history.append(recorded(draw(some.one_of(what_may_follow(view))), version))
         view = project(view, history[-1])
+    names = [renaming(f"Name {number}", "") for number in range(draw(some.integers(*more)))]
+    history += [recorded(event, version) for version, event in enumerate(names, start=len(history) + 1)]
     if erased:
         history += [recorded(draw(event), version) for version, event in enumerate(the_end, start=len(history) + 1)]
     return history
@@ -140,8 +152,7 @@ def _changes(view: CustomerView) -> list[Events]:
         words.filter(lambda tag: tag not in view.tags).map(lambda tag: CustomerTagged(tag=tag))
         if len(view.tags) < 3
         else some.nothing(),
-        some.builds(CustomerExternalIdLinked, source=words, value=texts),
-        some.builds(CustomerExternalIdLinked, source=words, value=some.none(), personal_value=texts),
+        external_ids.filter(lambda one: _identity(one) not in map(_identity, view.external_ids)).flatmap(_links),
         some.builds(
             CustomerAttributesChanged,
             changed=some.just(("a", "b", "c")),
@@ -199,6 +210,11 @@ def _moved(address: Address) -> CustomerAddressChanged:
         address=replace(address, line1="elsewhere"),
         previous_address=address,
     )
+
+
+def _links(one: ExternalId) -> Events:
+    personal = CustomerExternalIdLinked(source=one.source, value=None, personal_value=one.value)
+    return some.sampled_from([CustomerExternalIdLinked(source=one.source, value=one.value), personal])
 
 
 def _unlinked(one: ExternalId) -> CustomerExternalIdUnlinked:

@@ -9,14 +9,15 @@ import pytest
 from customerflow_projector.apply import Applier
 from customerflow_projector.read_model import ReadModel
 from customerflow_shared import views
-from customerflow_shared.events import Recorded
+from customerflow_shared.events import CustomerErased, Recorded
 from hypothesis import HealthCheck, settings
 from hypothesis import given as holds_for
 from hypothesis import strategies as some
+from redis.asyncio import Redis
 
-from .builders import ANA, EventStore, folded, interleaved, renamings
+from .builders import ANA, EventStore, folded, interleaved, of, renamings
 from .lives import fold, lives, redacted
-from .steps import documents
+from .steps import documents, dump, handle
 
 CUSTOMERS = [UUID(int=number) for number in range(1, 6)]
 
@@ -30,6 +31,12 @@ def disordered(events: Sequence[Recorded], chance: random.Random) -> list[Record
     delivered = [*events, *chance.choices(events, k=len(events))]
     chance.shuffle(delivered)
     return delivered
+
+
+def twice_and_late(events: Sequence[Recorded], chance: random.Random) -> list[Recorded]:
+    """Every event twice, and each up to 50 places from where it was."""
+    places = [(place + chance.uniform(0, 50), event) for place, event in enumerate(events) for _ in range(2)]
+    return [event for _, event in sorted(places, key=lambda one: one[0])]
 
 
 def in_batches(events: Sequence[Recorded], chance: random.Random) -> list[Sequence[Recorded]]:
@@ -96,4 +103,59 @@ async def test_an_erased_customer_is_so_whichever_of_its_events_came_before_the_
     for batch in delivered(data, [*life, *remains]):
         await applier.apply(generation, batch)
     assert await documents(model, generation) == {ANA: views.pack(fold(life))} == {ANA: views.pack(fold(remains))}
+    assert await model.parked(generation) == {}
+
+
+async def clean(redis: Redis, model: ReadModel, events: Sequence[Recorded]) -> dict[str, object]:
+    """What the read model has when each event comes once and in order, one at a time."""
+    generation = views.new_generation()
+    applier = Applier(model, EventStore())
+    for event in events:
+        await handle(applier, generation, [event])
+    assert await model.parked(generation) == {}
+    return await dump(redis, generation)
+
+
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@holds_for(some.data())
+async def test_every_message_twice_and_late_leaves_every_key_as_a_clean_run_does(
+    model: ReadModel, redis: Redis, data: some.DataObject
+) -> None:
+    """Documents, timelines, indexes, totals, changes and position, byte for byte."""
+    others = data.draw(some.lists(lives(erased=data.draw(some.booleans())), min_size=1, max_size=3))
+    long = data.draw(lives(erased=data.draw(some.booleans()), more=(50, 130)))
+    events = interleaved(*(of(one, life) for one, life in zip(CUSTOMERS, [long, *others], strict=False)))
+    remains = [redacted(event) if is_erased(event.customer_id, events) else event for event in events]
+    chance = data.draw(some.randoms())
+    generation = views.new_generation()
+    applier = Applier(model, EventStore(remains))
+    for batch in in_batches(twice_and_late(events, chance), chance):
+        await handle(applier, generation, batch)
+    assert await dump(redis, generation) == await clean(redis, model, events)
+    assert await model.parked(generation) == {}
+
+
+def is_erased(customer: UUID, events: Sequence[Recorded]) -> bool:
+    return any(event.customer_id == customer and isinstance(event.event, CustomerErased) for event in events)
+
+
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@holds_for(some.data())
+async def test_an_erased_customer_leaves_the_same_whether_it_was_seen_before_or_not(
+    model: ReadModel, redis: Redis, data: some.DataObject
+) -> None:
+    life = data.draw(lives(erased=True, more=(0, 140)))
+    remains = [redacted(event) for event in life]
+    seen = await clean(redis, model, life)
+    assert await clean(redis, model, remains) == seen
+    chance, store = data.draw(some.randoms()), EventStore(remains)
+    generation = views.new_generation()
+    applier = Applier(model, store)
+    for batch in in_batches(twice_and_late(life, chance), chance):
+        store.away = chance.random() < 0.5
+        await handle(applier, generation, batch)
+    store.away = False
+    for customer_id, entry in (await model.parked(generation)).items():
+        assert await applier.retry(generation, customer_id, entry)
+    assert await dump(redis, generation) == seen
     assert await model.parked(generation) == {}
