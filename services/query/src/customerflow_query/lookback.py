@@ -1,6 +1,6 @@
 """What a customer has been: out of its timeline, and of no more of its blocks than are needed."""
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, TypeVar, cast
 from uuid import UUID
 
@@ -47,22 +47,23 @@ class Past:
         """As the projector had stored it at this version, which is not beyond the present one."""
         if version == self.present.version:
             return self.present.document
-        content = await self.content(version)
-        last = timeline.decode(await self._entry(version))
+        number, after = divmod(version, BLOCK)
+        base = (await self._block(number - 1)).document if number else b"{}"
+        if base is None:
+            raise Vanished("the document after a block")
+        if not after:
+            return bytes(base)
+        entries = [timeline.decode(entry) for entry in (await self._entries(number))[:after]]
+        content = timeline.flat_of(base)
+        for entry in entries:
+            timeline.apply(content, entry.changes)
         created_at = _decoder.decode(self.present.document).created_at
-        view = timeline.document(content, str(self.customer_id), version, created_at, last.recorded_at)
+        view = timeline.document(content, str(self.customer_id), version, created_at, entries[-1].recorded_at)
         return msgspec.json.encode(view)
 
     async def content(self, version: int) -> Flat:
         """Of the document at this version; nothing at version 0."""
-        number, after = divmod(version, BLOCK)
-        content: Flat = {}
-        if number:
-            content = _flat((await self._block(number - 1)).document)
-        if after:
-            for entry in (await self._entries(number))[:after]:
-                timeline.apply(content, timeline.decode(entry).changes)
-        return content
+        return timeline.flat_of(await self.document(version)) if version else {}
 
     async def version_at(self, moment: str) -> int:
         """The last one recorded by then, 0 if there was none; the moment is as `views.timestamp` gives it."""
@@ -83,23 +84,17 @@ class Past:
         too many entries; there is more unless there is no mark.
         """
         found: list[T] = []
-        looked_at, shown = 0, start.shown
-        async for version, entry in self._newest_first(start.version):
-            if looked_at == MOST_LOOKED_AT:
+        first, shown = min(start.version, self.present.version), start.shown
+        for version in range(first, 0, -1):
+            if version == first - MOST_LOOKED_AT:
                 return found, Mark(version)
-            looked_at += 1
-            picked = pick(entry)[shown:]
+            picked = pick(await self._entry(version))[shown:]
             room = limit - len(found)
             found += picked[:room]
             if len(picked) > room:
                 return found, Mark(version, shown + room)
             shown = 0
         return found, None
-
-    async def _newest_first(self, version: int) -> AsyncIterator[tuple[int, bytes]]:
-        while version > 0:
-            yield version, await self._entry(version)
-            version -= 1
 
     async def _entry(self, version: int) -> bytes:
         number, within = divmod(version - 1, BLOCK)
@@ -128,9 +123,3 @@ async def past(model: ReadModel, generation: str, customer_id: UUID) -> Past | N
     if stored is None:
         return None
     return Past(model.redis, generation, customer_id, views.split(stored), blocks, recent)
-
-
-def _flat(document: bytes | None) -> Flat:
-    if document is None:
-        raise Vanished("the document after a block")
-    return timeline.flat(_decoder.decode(document))

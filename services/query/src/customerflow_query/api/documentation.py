@@ -8,6 +8,7 @@ from typing import Any
 from customerflow_shared.openapi import Answer, Body, header, inline_schema, operation
 from customerflow_shared.problems import MEDIA_TYPE, ProblemDocument, responses
 from customerflow_shared.views import CustomerView
+from litestar import HttpMethod
 from litestar.openapi import ResponseSpec
 from litestar.openapi.spec import (
     Example,
@@ -21,6 +22,8 @@ from litestar.openapi.spec import (
     Schema,
 )
 from litestar.openapi.spec.enums import OpenAPIFormat, OpenAPIType
+
+READ = [HttpMethod.GET, HttpMethod.HEAD]
 
 FRESHNESS = {
     "CustomerFlow-Position": "Every event up to this position is shown.",
@@ -133,6 +136,7 @@ _PARAMETERS = [
 _PROBLEMS = responses(
     *_READ,
     *_OF_A_CUSTOMER,
+    "date-format",
     "as-of-future",
     "not-yet-registered",
     "customer-erased",

@@ -12,14 +12,14 @@ from customerflow_shared.inputs.fields import Unfit
 from customerflow_shared.openapi import JSON, Answer
 from customerflow_shared.problems import Problem
 from customerflow_shared.timeline import Change
-from litestar import HttpMethod, Request, Response, route
+from litestar import Request, Response, route
 from litestar.di import NamedDependency
 from litestar.openapi.spec import Schema
 from litestar.openapi.spec.enums import OpenAPIType
 from litestar.params import FromPath
 
 from customerflow_query import lookback
-from customerflow_query.api.documentation import query, read
+from customerflow_query.api.documentation import READ, query, read
 from customerflow_query.api.freshness import OF_CUSTOMERS, Asked, asked, headers_of, recent
 from customerflow_query.api.freshness import read as read_fresh
 from customerflow_query.api.refusals import CACHE_CONTROL, present
@@ -49,7 +49,7 @@ class Difference(msgspec.Struct, frozen=True, kw_only=True, rename={"before": "f
 
 
 def wanted(given: Mapping[str, str]) -> At | None:
-    """None for the present. Raises Problem `invalid-parameter` or `as-of-future`."""
+    """None for the present. Raises Problem `invalid-parameter`, `date-format` or `as-of-future`."""
     if "atVersion" in given and "asOf" in given:
         raise Problem("invalid-parameter", "Either atVersion or asOf may be given.")
     if "atVersion" in given:
@@ -66,7 +66,7 @@ def _moment(text: str) -> str:
     try:
         moment = times.moment(text)
     except Unfit as unfit:
-        raise Problem("invalid-parameter", f"asOf: {unfit.detail}") from None
+        raise Problem("date-format", f"asOf: {unfit.detail}") from None
     if moment > datetime.now(UTC):
         raise Problem("as-of-future", "asOf lies in the future.")
     return views.timestamp(moment)
@@ -108,7 +108,7 @@ async def look_back(reader: Reader, customer_id: UUID, asked: Asked, look: Calla
 
 @route(
     "/v1/customers/{customer_id:str}/diff",
-    http_method=[HttpMethod.GET, HttpMethod.HEAD],
+    http_method=READ,
     **read(
         "What two versions differ in",
         "history",
