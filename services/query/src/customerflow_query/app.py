@@ -13,9 +13,10 @@ from opentelemetry.instrumentation.redis import RedisInstrumentor
 
 from customerflow_query import api, read_model
 from customerflow_query.api import changes as changes_api
-from customerflow_query.api import documentation, lists, lookup, past, statistics
+from customerflow_query.api import documentation, history, lists, lookup, past, statistics
 from customerflow_query.changes import Changes, connect_bell
 from customerflow_query.listing import Cursors, Lists, Place
+from customerflow_query.lookback import Mark
 from customerflow_query.read_model import ReadModel
 from customerflow_query.reader import Reader
 
@@ -31,6 +32,7 @@ def query_api(config: QuerySettings) -> tuple[ASGIApp, service.Health]:
     redis = read_model.connect(config.redis_url)
     model = ReadModel(redis)
     reader = Reader(model)
+    marks = Cursors(config.lookup_key, "history", Mark)
     # connections of their own: those who follow changes take none from those who ask
     bell, lines = connect_bell(config.redis_url), read_model.connect(config.redis_url)
     changes = Changes(lines, bell)
@@ -50,8 +52,9 @@ def query_api(config: QuerySettings) -> tuple[ASGIApp, service.Health]:
         "Read customers. What you have just changed is here within milliseconds; ask with minVersion to be sure.",
         handlers=[
             *changes_api.ROUTES,
-            *lists.ROUTES,
             *lookup.ROUTES,
+            *history.ROUTES,
+            *lists.ROUTES,
             *past.ROUTES,
             *statistics.ROUTES,
         ],
@@ -63,6 +66,7 @@ def query_api(config: QuerySettings) -> tuple[ASGIApp, service.Health]:
             "reader": reader,
             "lookups": lookups,
             "changes": changes,
+            "marks": marks,
             "lists": Lists(model, Cursors(config.lookup_key, "lists", Place)),
         },
         documented={"/v1/customers/{customer_id}": documentation.customer_path()},
