@@ -94,7 +94,7 @@ class Applier:
         await self._model.park(generation, customer_id, entry)
         held = (await self._model.load(generation, [customer_id]))[0]
         # the erasure itself is asked for again: it may be the timeline that is wanting
-        version = version_of(held) - (1 if isinstance(_readable(held), ErasedView) else 0)
+        version = version_of(held) - (1 if isinstance(readable(held), ErasedView) else 0)
         waiting = by_customer(await self._feed.of_customer(customer_id, version))
         while waiting:
             waiting, _ = await self._round(generation, waiting, fill_gaps=True, retried=entry)
@@ -178,7 +178,7 @@ class Applier:
         """The tombstone, with all that has happened, told without what it was. If nobody can tell it now, the customer
         is erased all the same, and parked until somebody can.
         """
-        before = _readable(stored)
+        before = readable(stored)
         told = await self._told(generation, last.id) if stored else {}
         if isinstance(before, ErasedView) and len(told) == last.version:
             return None
@@ -252,7 +252,7 @@ def _tombstone(events: Sequence[Recorded | Place]) -> ErasedView | None:
     )
 
 
-def _readable(stored: bytes | None) -> View | None:
+def readable(stored: bytes | None) -> View | None:
     try:
         return views.unpack(stored) if stored else None
     except ValueError:
