@@ -11,9 +11,10 @@ import pytest
 from customerflow_projector import consumer
 from customerflow_projector.apply import Applier
 from customerflow_projector.consumer import Consumer
-from customerflow_projector.read_model import ReadModel
-from customerflow_shared import events, messaging, views
+from customerflow_projector.read_model import Generations, ReadModel
+from customerflow_shared import events, indexing, messaging, views
 from customerflow_shared.events import Place, Recorded
+from msgspec.structs import replace
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -22,7 +23,7 @@ from redis.exceptions import BusyLoadingError
 
 from . import broker
 from .broker import Broker
-from .builders import ANA, BRUNO, EventStore, folded, interleaved, renamings
+from .builders import ANA, BRUNO, CECILIA, LOOKUPS, EventStore, folded, interleaved, renamings
 from .steps import running, until
 
 GENERATION = f"{views.SCHEMA}-00000001"
@@ -37,7 +38,13 @@ async def queues(cf_amqp_url: str) -> AsyncIterator[Broker]:
 
 @pytest.fixture(autouse=True)
 async def _live(redis: Redis) -> None:
+    await begun(redis, GENERATION)
     await redis.set(views.LIVE, GENERATION)
+
+
+async def begun(redis: Redis, generation: str) -> None:
+    """As one that another process has begun."""
+    await redis.set(views.key(generation, "lookup-key"), LOOKUPS.fingerprint())
 
 
 @asynccontextmanager
@@ -63,7 +70,7 @@ class Stuck(ReadModel):
 
     asked = 0
 
-    async def generations(self) -> tuple[str | None, str | None]:
+    async def generations(self) -> Generations:
         self.asked += 1
         raise BusyLoadingError
 
@@ -83,7 +90,7 @@ async def test_what_is_not_applied_comes_again(
     queues: Broker, cf_amqp_url: str, model: ReadModel, redis: Redis
 ) -> None:
     await queues.publish(HISTORY)
-    stuck = Stuck(redis)
+    stuck = Stuck(redis, LOOKUPS)
 
     async def was_asked() -> bool:
         return stuck.asked > 1
@@ -121,7 +128,7 @@ async def test_what_was_applied_but_not_acknowledged_is_applied_once(
 async def test_an_interrupted_batch_leaves_its_spans(
     queues: Broker, cf_amqp_url: str, redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    exporter, provider, stuck = InMemorySpanExporter(), TracerProvider(), Stuck(redis)
+    exporter, provider, stuck = InMemorySpanExporter(), TracerProvider(), Stuck(redis, LOOKUPS)
     provider.add_span_processor(SimpleSpanProcessor(exporter))
     monkeypatch.setattr(consumer, "tracer", provider.get_tracer("test"))
     await queues.publish(HISTORY[:1])
@@ -134,14 +141,49 @@ async def test_an_interrupted_batch_leaves_its_spans(
     assert {span.name for span in exporter.get_finished_spans()} == {"project", "project batch"}
 
 
-async def test_live_events_go_into_the_generation_being_built_as_well(
-    queues: Broker, cf_amqp_url: str, model: ReadModel
+@pytest.mark.parametrize("beside", [views.BUILDING, views.PREVIOUS])
+async def test_live_events_go_into_the_generations_beside_as_well(
+    queues: Broker, cf_amqp_url: str, model: ReadModel, redis: Redis, beside: str
 ) -> None:
-    await model.begin(f"{views.SCHEMA}-00000002")
+    other = f"{views.SCHEMA}-00000002"
+    await begun(redis, other)
+    await redis.set(beside, other)
     await queues.publish(HISTORY)
     async with consuming(cf_amqp_url, model):
         await until(holds(model, HISTORY))
-    assert await model.load(f"{views.SCHEMA}-00000002", list(folded(HISTORY))) == list(folded(HISTORY).values())
+    assert await model.load(other, list(folded(HISTORY))) == list(folded(HISTORY).values())
+
+
+async def test_what_is_applied_is_marked_where_it_is_contained(
+    queues: Broker, cf_amqp_url: str, model: ReadModel, redis: Redis
+) -> None:
+    """The generation being built lacks the first events, which nobody publishes any more."""
+    other = f"{views.SCHEMA}-00000002"
+    await Applier(model, EventStore()).apply(GENERATION, HISTORY[:9])
+    await model.mark(GENERATION, HISTORY[:9])
+    await model.begin(other)
+    fresh = [replace(renamings(CECILIA, 1)[0], position=10), HISTORY[8]]
+    await queues.publish(fresh)
+
+    async def marked() -> bool:
+        return await model.applied(GENERATION) == (10, indexing.milliseconds(views.timestamp(HISTORY[8].recorded_at)))
+
+    async with consuming(cf_amqp_url, model):
+        await until(marked)
+    assert await model.applied(other) == (0, 0)
+    assert [line.partition(b" ")[0] for line in await redis.zrange(views.key(other, "handled"), 0, -1)] == [b"10"]
+
+
+async def test_a_generation_with_look_ups_of_another_key_is_not_written_to(
+    queues: Broker, cf_amqp_url: str, model: ReadModel, redis: Redis
+) -> None:
+    await redis.set(views.key(GENERATION, "lookup-key"), "that of another key")
+    await queues.publish(HISTORY)
+    async with consuming(cf_amqp_url, model):
+        await asyncio.sleep(0.5)
+        assert await redis.dbsize() == 2
+        await begun(redis, GENERATION)
+        await until(holds(model, HISTORY))
 
 
 async def test_without_a_live_generation_events_wait(
@@ -151,7 +193,7 @@ async def test_without_a_live_generation_events_wait(
     await queues.publish(HISTORY)
     async with consuming(cf_amqp_url, model):
         await asyncio.sleep(0.5)
-        assert await redis.dbsize() == 0
+        assert await redis.dbsize() == 1, "what says by which key it was begun"
         await redis.set(views.LIVE, GENERATION)
         await until(holds(model, HISTORY))
 
@@ -165,7 +207,7 @@ async def test_a_generation_of_another_schema_is_not_written_to(
     await queues.publish(HISTORY)
     async with consuming(cf_amqp_url, model):
         await asyncio.sleep(0.5)
-        assert await redis.dbsize() == 2
+        assert await redis.dbsize() == 4, "the names of two generations, by which keys they were begun"
         await redis.set(views.LIVE, GENERATION)
         await until(holds(model, HISTORY))
 
