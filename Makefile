@@ -67,6 +67,18 @@ chaos: $(READY)  ## Kill every part again and again while commands arrive, then 
 bench-register: $(READY)  ## Time the pure part of a registration with all fields, and its share of the whole request
 	@$(PY) services/command/benchmarks/register.py
 
+.PHONY: bench-reads
+bench-reads: SMALL ?= 10000
+bench-reads: LARGE ?= 1000000
+bench-reads: $(READY)  ## Time queries with SMALL=10000 customers and with LARGE=1000000, in systems of their own that stay up
+	@$(PY) -m services.command.benchmarks.reads --small $(SMALL) --large $(LARGE)
+
+.PHONY: bench-rebuild
+bench-rebuild: CUSTOMERS ?= 100000
+bench-rebuild: RATE ?= 100
+bench-rebuild: $(READY)  ## Rebuild the read model of CUSTOMERS=100000 while RATE=100 commands/s arrive and readers look
+	@$(PY) -m services.command.benchmarks.rebuilding --customers $(CUSTOMERS) --rate $(RATE)
+
 .PHONY: mutants
 mutants: $(READY)  ## Break every rule of the domain in every small way, and see whether its tests notice: some minutes
 	@rm -rf .cache/mutants && mkdir -p .cache/mutants

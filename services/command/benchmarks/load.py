@@ -11,7 +11,7 @@ import asyncio
 import logging
 import signal
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from uuid import UUID
@@ -63,13 +63,21 @@ class Loaded:
 class Loader:
     """Stores customers by their numbers, `AT_ONCE` at the same time."""
 
-    def __init__(self, engine: AsyncEngine, store: Store, unit_of_work: UnitOfWork, pepper: Pepper) -> None:
+    def __init__(
+        self,
+        engine: AsyncEngine,
+        store: Store,
+        unit_of_work: UnitOfWork,
+        pepper: Pepper,
+        life: Callable[[int], people.Life],
+    ) -> None:
         self._engine = engine
+        self._life = life
         self._store = store
         self._do = unit_of_work
         self._pepper = pepper
         self._looking_up = asyncio.Semaphore(_CONNECTIONS)
-        self.stored = 0
+        self.done = self.registered = 0
         self.go = asyncio.Event()
         self.stop = asyncio.Event()
 
@@ -85,13 +93,14 @@ class Loader:
                 await self.go.wait()
                 if self.stop.is_set():
                     return
-                life = people.life(number)
+                life = self._life(number)
                 if number in there:
                     async with self._looking_up:
                         await self._change(there[number], life.changes)
                 elif number not in gone:
                     await self._change(await self._register(life.registration), life.changes)
-                self.stored += 1
+                    self.registered += 1
+                self.done += 1
 
         numbers = iter(range(first, upto))
         async with asyncio.TaskGroup() as group:
@@ -144,23 +153,20 @@ class Loader:
 
 
 @asynccontextmanager
-async def loading(env: Mapping[str, str]) -> AsyncIterator[Loader]:
+async def loading(env: Mapping[str, str], life: Callable[[int], people.Life] = people.life) -> AsyncIterator[Loader]:
     """The parts of the command service that a command meets behind its HTTP interface."""
     config = settings.load(app.WriteSettings, env)
     keys, pepper = MasterKeys(config.master_keys), Pepper(config.claim_pepper)
-    engine, commit_engine = (
-        database.open_engine(config.mysql_url, connections=_CONNECTIONS),
-        database.open_commit_engine(config.mysql_url),
-    )
+    engine = database.open_engine(config.mysql_url, connections=_CONNECTIONS)
+    commit_engine = database.open_commit_engine(config.mysql_url)
     try:
         fingerprints = Fingerprints(engine, {"claim pepper": pepper.fingerprint(), **keys.fingerprints()}, leaves=True)
         await fingerprints.check()
         commit = GroupCommit(commit_engine, on_commit=lambda: None)
         store = Store(engine, keys, cached_customers=2 * AT_ONCE)
+        unit_of_work = UnitOfWork(store, commit, keys, pepper, config.unique, database.utc_now)
         async with service.background("group commit", commit.run):
-            yield Loader(
-                engine, store, UnitOfWork(store, commit, keys, pepper, config.unique, database.utc_now), pepper
-            )
+            yield Loader(engine, store, unit_of_work, pepper, life)
     finally:
         await engine.dispose()
         await commit_engine.dispose()
@@ -175,7 +181,9 @@ async def applied(redis: Redis) -> int:
     return int(place.split()[0]) if place else 0
 
 
-async def load(env: Mapping[str, str], customers: int, console: Console) -> Loaded | None:
+async def load(
+    env: Mapping[str, str], customers: int, console: Console, life: Callable[[int], people.Life] = people.life
+) -> Loaded | None:
     """Return when all of them are stored and visible; None if it was stopped before."""
     loop = asyncio.get_running_loop()
     columns = (
@@ -186,7 +194,7 @@ async def load(env: Mapping[str, str], customers: int, console: Console) -> Load
         TimeRemainingColumn(),
     )
     redis = Redis.from_url(env["CF_REDIS_URL"], decode_responses=True)
-    async with loading(env) as loader:
+    async with loading(env, life) as loader:
         first, before = await loader.count(), await loader.head()
         loop.add_signal_handler(signal.SIGINT, loader.stop.set)
         try:
@@ -202,7 +210,7 @@ async def load(env: Mapping[str, str], customers: int, console: Console) -> Load
             await redis.aclose()
         if loader.stop.is_set():
             return None
-        return Loaded(customers, await loader.head() - before, watch.storing, watch.elapsed())
+        return Loaded(loader.registered, await loader.head() - before, watch.storing, watch.elapsed())
 
 
 class _Watch:
@@ -212,6 +220,7 @@ class _Watch:
         self._loader = loader
         self._redis = redis
         self._progress = progress
+        self._customers = customers
         self._first = first
         self._began = time.monotonic()
         self._complete = False
@@ -227,10 +236,10 @@ class _Watch:
 
     async def look(self) -> None:
         """Return when all is stored and visible, or nobody waits for it any more."""
-        from_position = await applied(self._redis)
+        before = await self._loader.head()
         while True:
             head, position = await self._loader.head(), await applied(self._redis)
-            self._show(head, position, from_position)
+            self._show(before, head, position)
             if self._complete and (position >= head or self._loader.stop.is_set()):
                 return
             if head - position < FAR_AHEAD or self._loader.stop.is_set():
@@ -240,11 +249,13 @@ class _Watch:
                 self._loader.go.clear()
             await asyncio.sleep(LOOK_EVERY)
 
-    def _show(self, head: int, position: int, from_position: int) -> None:
-        stored = self._first + self._loader.stored
-        self._progress.update(self._stored, completed=stored, rate=self._loader.stored / max(self.storing, LOOK_EVERY))
-        visible_rate = (position - from_position) / max(self.elapsed(), LOOK_EVERY)
-        self._progress.update(self._visible, completed=position, total=head, rate=visible_rate)
+    def _show(self, before: int, head: int, position: int) -> None:
+        done, left = self._loader.done, self._customers - self._first - self._loader.done
+        events = head - before + round((head - before) / max(done, 1) * left)
+        seconds = max(self.elapsed(), LOOK_EVERY)
+        self._progress.update(self._stored, completed=self._first + done, rate=done / max(self.storing, LOOK_EVERY))
+        shown = max(0, position - before)
+        self._progress.update(self._visible, completed=shown, total=events, rate=shown / seconds)
 
 
 def open_stack(instance: str, console: Console) -> Stack:
@@ -270,9 +281,10 @@ def main(customers: int, instance: str) -> None:
         console.print(f"{customers:,} customers are there already.")
         return
     console.print(
-        f"{customers:,} customers are there. This run stored {loaded.events:,} events in {loaded.storing:.0f} s "
-        f"({loaded.events / loaded.storing:,.0f} events/s); all were visible after {loaded.visible:.0f} s "
-        f"({loaded.events / loaded.visible:,.0f} events/s)."
+        f"{customers:,} customers are there. {loaded.customers:,} of them, {loaded.events:,} events, were stored in "
+        f"{loaded.storing:.0f} s ({loaded.customers / loaded.storing:,.0f} customers/s) and visible after "
+        f"{loaded.visible:.0f} s ({loaded.customers / loaded.visible:,.0f} customers/s, "
+        f"{loaded.events / loaded.visible:,.0f} events/s)."
     )
 
 

@@ -123,6 +123,12 @@ def life(number: int) -> Life:
     return Life(registration, _changes(registration, chance))
 
 
+def eventful_life(number: int) -> Life:
+    """Three events, and nobody is erased."""
+    grown = ChangeCustomer(profile=Profile(lifecycle_stage="loyal"))
+    return Life(_registration(number, random.Random(number)), (grown, TagCustomer(tag="returning")))
+
+
 def is_erased(number: int) -> bool:
     return number % 1000 == 500
 

@@ -107,7 +107,7 @@ async def test_a_load_that_was_broken_off_is_gone_on_with(env: dict[str, str]) -
 async def _broken_off(loader: Loader, *, after: int, upto: int) -> None:
     loader.go.set()
     storing = asyncio.create_task(loader.store(0, upto))
-    while loader.stored < after:
+    while loader.registered < after:
         await asyncio.sleep(0.001)
     storing.cancel()
     with suppress(asyncio.CancelledError):
