@@ -150,7 +150,7 @@ async def test_a_customer_is_only_read_here(api: httpx.AsyncClient, method: str)
     assert response.headers["allow"] == "GET, HEAD"
 
 
-@pytest.mark.parametrize("path", ["/", "/v1/customers", "/v1/customers/", f"{PATH}/", f"{PATH}/x", f"/x{PATH}"])
+@pytest.mark.parametrize("path", ["/", f"{PATH}/", f"{PATH}/x", f"/x{PATH}"])
 async def test_nothing_else_is_here(api: httpx.AsyncClient, path: str) -> None:
     assert_problem(await api.get(path), 404, "route-not-found")
 
