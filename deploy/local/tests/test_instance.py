@@ -27,6 +27,16 @@ def test_secrets_are_kept_and_are_for_the_owner_only(tmp_path: Path) -> None:
     assert (tmp_path / "instance.json").stat().st_mode & 0o077 == 0
 
 
+def test_an_instance_of_an_earlier_release_is_given_the_secrets_that_it_lacks(tmp_path: Path) -> None:
+    first = Instance.open(tmp_path)
+    kept = dict(first.secrets)
+    del first.secrets["lookup_key"]
+    first.save()
+    secrets = Instance.open(tmp_path).secrets
+    assert secrets == kept | {"lookup_key": secrets["lookup_key"]}
+    assert Instance.open(tmp_path).secrets == secrets
+
+
 def test_a_long_path_still_has_room_for_sockets(tmp_path: Path) -> None:
     sockets = Instance.open(tmp_path / ("long" * 40)).sockets
     assert len(str(sockets)) < 80
