@@ -1,19 +1,13 @@
 """E-mail addresses and phone numbers: one spelling for each, and no trap of a library left open."""
 
-from collections.abc import Callable
 from typing import Any
 
 import phonenumbers
 import pytest
 from customerflow_shared.inputs.emails import email
-from customerflow_shared.inputs.fields import Unfit
 from customerflow_shared.inputs.phones import e164
 
-
-def code(read: Callable[[], object]) -> str:
-    with pytest.raises(Unfit) as caught:
-        read()
-    return caught.value.code
+from .refusals import code
 
 
 @pytest.mark.parametrize(

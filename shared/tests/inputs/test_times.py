@@ -1,20 +1,14 @@
 """Days and moments."""
 
-from collections.abc import Callable
 from datetime import UTC, date, datetime
 from typing import Any
 
 import pytest
 from customerflow_shared.inputs import times
-from customerflow_shared.inputs.fields import Unfit
+
+from .refusals import code
 
 NOW = datetime(2026, 11, 22, 15, tzinfo=UTC)
-
-
-def code(read: Callable[[], object]) -> str:
-    with pytest.raises(Unfit) as caught:
-        read()
-    return caught.value.code
 
 
 @pytest.mark.parametrize(
