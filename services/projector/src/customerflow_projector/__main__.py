@@ -1,9 +1,10 @@
-"""The command line of the projector: `run`, `rebuild`, `rollback`, `parked`, `retry`."""
+"""The command line of the projector: `run`, `rebuild`, `rollback`, `verify`, `parked`, `retry`."""
 
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator, Coroutine, Iterator
+from collections import Counter
+from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from typing import TypeVar
 from uuid import UUID
@@ -21,12 +22,15 @@ from customerflow_projector import app, read_model
 from customerflow_projector import feed as event_feed
 from customerflow_projector.apply import Applier
 from customerflow_projector.compare import Comparison
+from customerflow_projector.expected import Difference
 from customerflow_projector.feed import Feed, FeedBehind, FeedUnavailable
 from customerflow_projector.follow import RedisRestarted
 from customerflow_projector.generations import Behind, Moved, RebuildRunning
 from customerflow_projector.progress import Pace, Told
 from customerflow_projector.read_model import ReadModel
 from customerflow_projector.rebuild import GenerationsDiffer, NoWayBack, Report, rebuild, roll_back
+from customerflow_projector.verify import FIRST, NoQuietMoment, NothingLive
+from customerflow_projector.verify import verifier as live_verifier
 
 T = TypeVar("T")
 
@@ -36,6 +40,8 @@ FAILURES = (
     Moved,
     Behind,
     NoWayBack,
+    NoQuietMoment,
+    NothingLive,
     GenerationsDiffer,
     FeedUnavailable,
     FeedBehind,
@@ -43,6 +49,7 @@ FAILURES = (
     OSError,
 )
 SHOWN = 50  # differences
+SHOWN_OF_ALL = 1000
 
 
 @click.group()
@@ -79,6 +86,25 @@ def rollback() -> None:
     """Go back to the generation before the last switch, with all that has happened since."""
     generation = _run(_roll_back())
     click.echo(f"generation {generation} is live again")
+
+
+@main.command("verify")
+@click.option("--repair", is_flag=True, help="Put right what is found.")
+@click.option("--after", type=click.UUID, default=str(FIRST), help="Go on after this customer.")
+@click.option("--customer", "customers", type=click.UUID, multiple=True, help="Only this customer; may be repeated.")
+def verify_command(repair: bool, after: UUID, customers: tuple[UUID, ...]) -> None:
+    """Compare the read model with the event store; exit code 1 if something is not right, or was not.
+
+    Each customer's document, timeline and index entries; then the sizes of all indexes and all totals. Live traffic
+    does no harm to it, nor it to live traffic. It may be stopped at any time, and says how to go on.
+    """
+    found = _run(_verify(repair, after, customers), "nothing is left half done")
+    if found.total():
+        raise click.ClickException(f"{found[True]} differences repaired, {found[False]} left")
+    if customers or after != FIRST:
+        click.echo("these customers are what the events say; sizes and totals are compared by a whole run only")
+    else:
+        click.echo("the read model is what the events say")
 
 
 @main.command()
@@ -126,6 +152,33 @@ def _show(comparison: Comparison) -> None:
     Console().print(table)
     for what, number in comparison.counts.most_common():
         click.echo(f"{what}: {number}")
+
+
+async def _verify(repair: bool, after: UUID, customers: Sequence[UUID]) -> Counter[bool]:
+    """How many differences were repaired, and how many were not."""
+    table, fates = Table("customer", "what differs", "index or total", "by", "fate"), Counter[bool]()
+
+    def found(one: Difference, repaired: bool) -> None:
+        fates[repaired] += 1
+        if table.row_count < SHOWN_OF_ALL:
+            fate = "repaired" if repaired else ""
+            table.add_row(str(one.customer_id or ""), one.what, one.place, f"{one.by:+}" if one.by else "", fate)
+
+    async with _tools() as (model, feed, config):
+        verifier = await live_verifier(model, feed, Lookups(config.lookup_key), found, repair=repair)
+        try:
+            if customers:
+                await verifier.some(customers)
+            else:
+                with _progress("customers") as told:
+                    await verifier.all(told, after=after)
+        except asyncio.CancelledError:
+            click.echo(f"go on with --after {verifier.after}", err=True)
+            raise
+        finally:
+            if table.row_count:
+                Console().print(table)
+    return fates
 
 
 async def _roll_back() -> str:

@@ -7,10 +7,11 @@ again, after the new one has been brought to the head of the feed.
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from typing import Literal, NamedTuple, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 from uuid import UUID
 
 from customerflow_shared import views
+from redis.asyncio.client import Pipeline
 
 from customerflow_projector.generations import scan
 from customerflow_projector.read_model import ReadModel
@@ -18,6 +19,7 @@ from customerflow_projector.read_model import ReadModel
 LOOKS = 5  # at what differs
 LOOK_AGAIN_AFTER = 0.2  # seconds
 AT_ONCE = 200  # customers
+TOTALS = ("counts", "days")
 LISTED = 1000  # differences; the others are counted
 
 What: TypeAlias = Literal["missing", "behind", "unknown", "older", "document", "timeline", "blocks", "size", "total"]
@@ -159,24 +161,28 @@ def _difference(old_version: int, new_version: int, document: int, timeline: int
 
 
 async def _different_sizes(model: ReadModel, live: str, new: str, indexes: set[str]) -> set[tuple[What, str]]:
-    one, other = [await sizes(model, generation, indexes) for generation in (live, new)]
-    differing = {place for place in one.keys() | other.keys() if one.get(place) != other.get(place)}
-    return {
-        ("total" if kind in ("counts", "days") else "size", f"{kind}:{rest}".rstrip(":")) for kind, rest in differing
-    }
-
-
-async def sizes(model: ReadModel, generation: str, indexes: set[str]) -> dict[tuple[str, str], int]:
-    """At one moment: of each index (its name, "") the number of its members, and each total (its hash, its field)."""
     names = sorted(indexes)
     async with model.redis.pipeline(transaction=True) as pipeline:
-        for name in names:
-            key = views.key(generation, name)
-            _ = pipeline.hlen(key) if name == "names" else pipeline.zcard(key)
-        for name in ("counts", "days"):
-            pipeline.hgetall(views.key(generation, name))
-        *cards, counts, days = await pipeline.execute()
-    found = {(name, ""): int(card) for name, card in zip(names, cards, strict=True) if card}
-    for kind, totals in (("counts", counts), ("days", days)):
-        found |= {(kind, field.decode()): int(total) for field, total in totals.items()}
+        for generation in (live, new):
+            ask_sizes(pipeline, generation, names)
+        answers = await pipeline.execute()
+    one, other = told_sizes(names, answers[: len(answers) // 2]), told_sizes(names, answers[len(answers) // 2 :])
+    places = [place for place in one.keys() | other.keys() if one.get(place) != other.get(place)]
+    return {("total", f"{name}:{total}") if total else ("size", name) for name, total in places}
+
+
+def ask_sizes(pipeline: Pipeline, generation: str, indexes: Sequence[str]) -> None:
+    """How many members each index has, and the totals; for `told_sizes`."""
+    for name in indexes:
+        key = views.key(generation, name)
+        _ = pipeline.hlen(key) if name == "names" else pipeline.zcard(key)
+    for name in TOTALS:
+        pipeline.hgetall(views.key(generation, name))
+
+
+def told_sizes(indexes: Sequence[str], answers: Sequence[Any]) -> dict[tuple[str, str], int]:
+    """What is not 0: of each index (its name, ""), and of each total (its hash, its field)."""
+    found = {(name, ""): int(size) for name, size in zip(indexes, answers, strict=False) if size}
+    for name, totals in zip(TOTALS, answers[len(indexes) :], strict=True):
+        found |= {(name, total.decode()): int(customers) for total, customers in totals.items()}
     return found
