@@ -45,7 +45,7 @@ def parameters(query_string: bytes, allowed: Sequence[str] = (), *, repeatable: 
             keep_blank_values=True,
             strict_parsing=True,
             errors="strict",
-            max_num_fields=50,
+            max_num_fields=100,
         )
     except ValueError:
         raise Problem("invalid-parameter", "The query string is malformed.") from None

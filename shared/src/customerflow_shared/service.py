@@ -229,6 +229,19 @@ def run(app: ASGIApp, health: Health, settings: Listen) -> None:
     The process leaves with exit code 0 when it was asked to, and with another one when it could not start or its
     background work failed.
     """
+    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
+    log.info("starting", host=settings.host, port=settings.port, pid=os.getpid())
+    running = server(app, health, settings)
+    try:
+        running.run()
+    finally:
+        telemetry.shut_down()
+    if running.lifespan.should_exit:
+        raise SystemExit(1)
+
+
+def server(app: ASGIApp, health: Health, settings: Listen) -> uvicorn.Server:
+    """What `run` runs."""
     traced: Any = OpenTelemetryMiddleware(
         _without_texts(app),
         default_span_details=_span_details,
@@ -251,15 +264,7 @@ def run(app: ASGIApp, health: Health, settings: Listen) -> None:
         proxy_headers=False,
         timeout_graceful_shutdown=20,
     )
-    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
-    log.info("starting", host=settings.host, port=settings.port, pid=os.getpid())
-    server = _Server(config, health, settings.drain_delay)
-    try:
-        server.run()
-    finally:
-        telemetry.shut_down()
-    if server.lifespan.should_exit:
-        raise SystemExit(1)
+    return _Server(config, health, settings.drain_delay)
 
 
 @asynccontextmanager
