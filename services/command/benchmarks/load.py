@@ -14,6 +14,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 import rich_click as click
@@ -174,10 +175,10 @@ async def loading(env: Mapping[str, str], life: Callable[[int], people.Life] = p
 
 async def applied(redis: Redis) -> int:
     """The position up to which the read model shows every event; 0 while there is none."""
-    (generation,) = await redis.mget(views.LIVE)
+    generation: Any = await redis.get(views.LIVE)
     if generation is None:
         return 0
-    (place,) = await redis.mget(views.key(str(generation), "applied"))
+    place: Any = await redis.get(views.key(generation.decode(), "applied"))
     return int(place.split()[0]) if place else 0
 
 
@@ -193,7 +194,7 @@ async def load(
         TextColumn("{task.fields[rate]:,.0f}/s"),
         TimeRemainingColumn(),
     )
-    redis = Redis.from_url(env["CF_REDIS_URL"], decode_responses=True)
+    redis = Redis.from_url(env["CF_REDIS_URL"])
     async with loading(env, life) as loader:
         first, before = await loader.count(), await loader.head()
         loop.add_signal_handler(signal.SIGINT, loader.stop.set)
