@@ -5,7 +5,7 @@ With a document, and only with it, changes what follows from it: the customer's 
 
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Literal, NamedTuple, cast
+from typing import Any, Literal, NamedTuple, cast
 from uuid import UUID
 
 import msgspec
@@ -15,8 +15,9 @@ from customerflow_shared.indexing import Lookups
 from customerflow_shared.views import View
 from opentelemetry import trace
 from opentelemetry.instrumentation.utils import suppress_instrumentation
-from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio import BlockingConnectionPool, Connection, Redis
 from redis.backoff import ExponentialBackoff
+from redis.connection import HiredisRespSerializer
 from redis.exceptions import NoScriptError
 from redis.retry import Retry
 
@@ -151,12 +152,23 @@ class Overtaken(Exception):
 _parked_decoder = msgspec.json.Decoder(Parked)
 
 
+class _Connection(Connection):
+    """Packs commands in C, as redis-py does outside of asyncio: a fifth of the time that a document takes."""
+
+    def pack_command(self, *args: Any) -> list[bytes]:
+        return cast(list[bytes], _packer.pack(*args))
+
+
+_packer = HiredisRespSerializer()
+
+
 def connect(url: str) -> Redis:
     """A client that gives up on a silent server after 5 seconds and does not repeat commands: what is repeated here
     is guarded by versions.
     """
     pool = BlockingConnectionPool.from_url(
         url,
+        connection_class=_Connection,  # unless the URL asks for TLS
         max_connections=16,
         timeout=5,
         socket_timeout=5,
