@@ -495,8 +495,3 @@ async def running(redis_url: str) -> AsyncIterator[tuple[Process, httpx.AsyncCli
 def _megabytes(program: Process) -> float:
     resident = int(Path(f"/proc/{program.pid}/statm").read_text().split()[1])
     return resident * os.sysconf("SC_PAGESIZE") / 1e6
-
-
-async def test_a_stream_leaves_no_span(api: httpx.AsyncClient) -> None:
-    """Problems tell the trace in which they are found; there is none."""
-    assert "traceId" not in (await api.get(f"{PATH}?x=1")).json()

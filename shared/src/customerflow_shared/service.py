@@ -246,8 +246,7 @@ def server(app: ASGIApp, health: Health, settings: Listen) -> uvicorn.Server:
         _without_texts(app),
         default_span_details=_span_details,
         exclude_spans=["receive", "send"],
-        # a stream may last for days, and its span would
-        excluded_urls=ExcludeList(["/health/", "/docs", "/v1/changes$"]),
+        excluded_urls=ExcludeList(["/health/", "/docs"]),
     )
     config = uvicorn.Config(
         traced,

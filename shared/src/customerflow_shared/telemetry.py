@@ -77,6 +77,11 @@ def name_request(method: str, route: str) -> None:
     span.set_attribute("http.route", route)
 
 
+def end_request() -> None:
+    """End the request's span before the request ends: a stream may go on for days."""
+    trace.get_current_span().end()
+
+
 def context_of(traceparent: str | None) -> Context:
     """The context in which a span becomes a child of the one stored; an empty one if nothing was."""
     return _w3c.extract({"traceparent": traceparent} if traceparent else {}, Context())
@@ -116,6 +121,8 @@ def _configure_logs(program: str, level: str) -> None:
     root.setLevel(level.upper())
     for noisy in ("asyncio", "httpx", "httpcore", "uvicorn.access", "alembic"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    # it would say that a stream's span had ended before the stream did
+    logging.getLogger("opentelemetry.sdk.trace").setLevel(logging.ERROR)
     # they log as errors, again and again, what is raised to us as well
     for noisy in ("aiormq", "aio_pika"):
         logging.getLogger(noisy).setLevel(logging.CRITICAL)

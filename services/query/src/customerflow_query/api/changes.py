@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 import msgspec
-from customerflow_shared import requests, service
+from customerflow_shared import requests, service, telemetry
 from customerflow_shared.openapi import header, operation
 from customerflow_shared.problems import Problem, responses
 from customerflow_shared.requests import Parameters
@@ -115,6 +115,7 @@ def _place(given: Parameters, last: Sequence[str]) -> int | None:
 
 async def _stream(changes: Changes, place: int, wanted: Wanted, cut: Cut) -> AsyncIterator[bytes]:
     """What the client is told; if it does not take it in time, it is cut off."""
+    telemetry.end_request()
     loop = asyncio.get_running_loop()
     changes.clients.add(cut)
     try:
