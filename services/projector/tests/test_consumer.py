@@ -171,7 +171,8 @@ async def test_what_is_applied_is_marked_where_it_is_contained(
     async with consuming(cf_amqp_url, model):
         await until(marked)
     assert await model.applied(other) == (0, 0)
-    assert [line.partition(b" ")[0] for line in await redis.zrange(views.key(other, "handled"), 0, -1)] == [b"10"]
+    recorded_at = indexing.milliseconds(views.timestamp(fresh[0].recorded_at))
+    assert await redis.zrange(views.key(other, "handled"), 0, -1) == [b"10 %d" % recorded_at]
 
 
 async def test_a_generation_with_look_ups_of_another_key_is_not_written_to(

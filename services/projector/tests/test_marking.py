@@ -71,7 +71,7 @@ async def test_the_time_never_runs_back(model: ReadModel) -> None:
 
 
 async def test_an_event_that_is_not_known_is_passed_without_a_line(model: ReadModel, redis: Redis) -> None:
-    history = [HISTORY[0], unknown(HISTORY[1]), HISTORY[2]]
+    history: list[Recorded | Place] = [HISTORY[0], unknown(HISTORY[1]), HISTORY[2]]
     assert await marked(model, 3, 2, 1, of=history) == 3
     assert await model.applied(GENERATION) == (3, milliseconds(2))
     assert await redis.zcard(views.key(GENERATION, "changes")) == 2
@@ -98,7 +98,7 @@ async def test_the_newest_lines_are_kept_however_they_came(
     for position in positions:
         await marked(model, position)
     lines = await redis.zrange(views.key(GENERATION, "changes"), 0, -1, withscores=True)
-    assert [score for _, score in lines] == list(range(14, 21))
+    assert [one[1] for one in lines] == list(range(14, 21))
 
 
 async def test_who_listens_is_told_when_the_live_generation_has_moved(model: ReadModel, redis: Redis) -> None:
