@@ -268,16 +268,25 @@ def open_stack(instance: str, console: Console) -> Stack:
     return stack
 
 
+def fill(stack: Stack, customers: int, console: Console, life: Callable[[int], people.Life] = people.life) -> Loaded:
+    """Raises ClickException if not all of them are there and visible."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
+    try:
+        loaded = uvloop.run(load(stack.env, customers, console, life))
+    except ExceptionGroup as failed:
+        raise click.ClickException(f"{failed.exceptions[0]!r}. Run it again to go on.") from failed
+    if loaded is None:
+        raise click.ClickException("It was stopped; run it again to go on.")
+    return loaded
+
+
 @click.command()
 @click.argument("customers", type=click.IntRange(1, 10_000_000))
 @click.option("--instance", default="demo", show_default=True, help="A folder below .run.")
 def main(customers: int, instance: str) -> None:
     """Fill a local system with so many invented customers; Ctrl-C stops it, and another run goes on from there."""
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     console = Console()
-    loaded = uvloop.run(load(open_stack(instance, console).env, customers, console))
-    if loaded is None:
-        raise click.ClickException("It was stopped; run it again to go on.")
+    loaded = fill(open_stack(instance, console), customers, console)
     if not loaded.events:
         console.print(f"{customers:,} customers are there already.")
         return

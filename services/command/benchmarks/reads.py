@@ -6,7 +6,6 @@ systems are asked in turn, round by round, so that a noisy neighbour meets both.
 """
 
 import itertools
-import logging
 import random
 import time
 from collections import defaultdict
@@ -19,8 +18,6 @@ from uuid import UUID
 
 import httpx
 import rich_click as click
-import structlog
-import uvloop
 from customerflow_local.stack import Stack
 from customerflow_shared import indexing, views
 from redis import Redis
@@ -28,7 +25,7 @@ from rich.console import Console
 from rich.progress import track
 
 from services.command.benchmarks import people
-from services.command.benchmarks.load import load, open_stack
+from services.command.benchmarks.load import fill, open_stack
 
 ROUNDS = 8
 REQUESTS = 25  # of each kind in a round
@@ -230,8 +227,7 @@ def weighed(subject: Subject) -> Mapping[str, float]:
 
 def filled(customers: int, console: Console) -> Subject:
     stack = open_stack(f"bench-reads-{customers}", console)
-    if uvloop.run(load(stack.env, customers, console)) is None:
-        raise click.ClickException("It was stopped; run it again to go on.")
+    fill(stack, customers, console)
     return Subject(stack, customers)
 
 
@@ -240,7 +236,6 @@ def filled(customers: int, console: Console) -> Subject:
 @click.option("--large", default=1_000_000, show_default=True, type=click.IntRange(2000))
 def main(small: int, large: int) -> None:
     """Ask two systems the same; their instances stay up, below .run/bench-reads-*."""
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     console = Console(stderr=True)
     subjects = [filled(customers, console) for customers in (small, large)]
     measure(subjects, console)

@@ -6,7 +6,6 @@ from an answer, or older than what was stored before, counts as incomplete. In t
 """
 
 import asyncio
-import logging
 import os
 import random
 import sys
@@ -21,14 +20,13 @@ from uuid import UUID
 
 import httpx
 import rich_click as click
-import structlog
 import uvloop
 from customerflow_shared import indexing, views
 from redis.asyncio import Redis
 from rich.console import Console
 
 from services.command.benchmarks import people
-from services.command.benchmarks.load import Loader, applied, load, loading, open_stack
+from services.command.benchmarks.load import Loader, applied, fill, loading, open_stack
 
 CUSTOMERS = "/v1/customers"
 READERS = 2  # of each kind
@@ -279,11 +277,9 @@ def table(rebuilt: Rebuilt) -> Iterator[str]:
 @click.option("--rate", default=100.0, show_default=True, type=click.FloatRange(1, 1000))
 def main(customers: int, rate: float) -> None:
     """Load, rebuild under load, compare; the instance stays up, below .run/bench-rebuild-*."""
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     console = Console(stderr=True)
     stack = open_stack(f"bench-rebuild-{customers}", console)
-    if uvloop.run(load(stack.env, customers, console, people.eventful_life)) is None:
-        raise click.ClickException("It was stopped; run it again to go on.")
+    fill(stack, customers, console, people.eventful_life)
     rebuilt = uvloop.run(run(stack.env, stack.url("command"), stack.url("query"), customers, rate))
     for line in table(rebuilt):
         print(line)

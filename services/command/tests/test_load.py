@@ -26,6 +26,7 @@ from services.command.benchmarks.people import (
     RARE_TAG,
     RARE_TAGS,
     UNCOMMON_TAG,
+    eventful_life,
     life,
 )
 from services.command.tests.conftest import KEY
@@ -85,6 +86,11 @@ def test_what_is_rare_stays_rare_and_what_is_frequent_grows() -> None:
     assert 0.25 < tagged[COMMON_TAG] / len(everybody) < 0.35
     assert 0.005 < tagged[UNCOMMON_TAG] / len(everybody) < 0.015
     assert named["Maria"] / len(everybody) > 0.1
+
+
+def test_an_eventful_life_has_three_events() -> None:
+    lives = [eventful_life(number) for number in MANY[:50]]
+    assert {lived([one.registration, *one.changes])[1] for one in lives} == {3}
 
 
 @pytest.fixture
