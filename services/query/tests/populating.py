@@ -3,6 +3,7 @@
 import random
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
+from typing import Literal
 from uuid import UUID
 
 from customerflow_shared import indexing, views
@@ -14,6 +15,7 @@ from .builders import GENERATION, publish
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 TIMES = [NOW - timedelta(days=days, milliseconds=days) for days in range(12)]
+STATUSES: tuple[Literal["active", "suspended", "archived"], ...] = ("active", "suspended", "archived")
 TAGS = ["vip", "late", "new", "b2b", "rare"]
 COUNTRIES = [("BR", "SP"), ("BR", "RJ"), ("US", "CA"), ("PT", None)]
 GIVEN = ["Ana", "Maria", "Mar\u00eda", "Mariana", "Marcos", "Jos\u00e9", "\u00c9lan", "\u0141ukasz", "\u738b"]
@@ -34,7 +36,7 @@ async def populate(redis: Redis, people: Iterable[View], generation: str = GENER
             for name, members in scored.items():
                 pipeline.zadd(views.key(generation, name), members)
             if names:
-                pipeline.hset(views.key(generation, "names"), one, names)  # type: ignore[arg-type]  # bytes are as good
+                pipeline.hset(views.key(generation, "names"), one, names)
         await pipeline.execute()
     await publish(redis, *everybody, generation=generation)
 
@@ -56,7 +58,7 @@ def somebody(chance: random.Random) -> View:
         version=chance.randint(1, 9),
         type="company" if company else "person",
         name=name.upper() if chance.random() < 0.1 else name,
-        status=chance.choices(["active", "suspended", "archived"], [8, 1, 1])[0],
+        status=chance.choices(STATUSES, [8, 1, 1])[0],
         social_name=chance.choice(GIVEN) if chance.random() < 0.1 else None,
         legal_name=f"{chance.choice(FAMILY)} & {chance.choice(FAMILY)} Ltda" if company else None,
         trade_name=chance.choice(["Mar Azul", "Sim"]) if company and chance.random() < 0.5 else None,

@@ -19,7 +19,7 @@ from .populating import NOW, TAGS, TIMES, people, populate, somebody
 
 ROOMY: dict[str, int] = {}
 WALKED = {"GATHERED": 0, "CHUNK": 7}
-NARROW = {"GATHERED": 30, "CHUNK": 5, "LOOKED_AT": 13}
+NARROW = {"GATHERED": 30, "CHUNK": 5, "LOOKED_AT": 13, "ASKED": 30}
 
 
 @pytest.fixture
@@ -33,6 +33,7 @@ def _sizes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> N
         monkeypatch.setattr(listing_pages, name, size)
     if request.param:
         monkeypatch.setattr(sources, "FEWEST", 2)
+        monkeypatch.setattr(listing_pages, "FEWEST", 2)
 
 
 async def page_of(lists: Lists, model: ReadModel, body: dict[str, Any]) -> Page:
@@ -75,7 +76,7 @@ def is_meant(view: View, body: dict[str, Any]) -> bool:
             return False
     if isinstance(view, ErasedView):
         return not (body.keys() - {"status", "sort", "limit", "createdAt", "updatedAt"})
-    having = {
+    having: dict[str, set[Any]] = {
         "type": {view.type},
         "tag": {*view.tags},
         "country": {one.country for one in view.addresses},
@@ -90,7 +91,7 @@ def is_meant(view: View, body: dict[str, Any]) -> bool:
         },
     }
     return (
-        all(having[name] & {*body[name]} for name in having if name in body)
+        all(having[name].intersection(body[name]) for name in having if name in body)
         and {*view.tags} >= {*body.get("tagAll", [])}
         and body.get("hasIssues", bool(view.data_quality)) == bool(view.data_quality)
         and all(any(word.startswith(token) for word in words(view)) for token in tokens(body))
@@ -308,7 +309,8 @@ class Disturbed:
             await self._happens()
 
     def pipeline(self, **options: Any) -> Any:
-        pipeline, outer = self.redis.pipeline(**options), self
+        pipeline: Any = self.redis.pipeline(**options)
+        outer = self
         execute = pipeline.execute
 
         async def disturbed(*arguments: Any) -> Any:

@@ -4,9 +4,10 @@ No command touches more than the customers of one chunk, except those that count
 logarithm of what is counted.
 """
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from itertools import compress
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple, TypeAlias, cast
 
 from customerflow_shared import indexing, views
 from redis.asyncio import Redis
@@ -17,6 +18,9 @@ from customerflow_query.listing.sources import Place, bounds
 CREATED, UPDATED, NAME = "order:created", "order:updated", "order:name"
 
 
+Check: TypeAlias = Callable[[Sequence[bytes], Sequence[Place]], Awaitable[list[bool]]]
+
+
 class Part(NamedTuple):
     """One of the conditions: facets of which one is there, a word, or a range of one of the orders by time."""
 
@@ -24,6 +28,10 @@ class Part(NamedTuple):
     facets: tuple[str, ...] = ()
     word: int | None = None
     order: str | None = None
+
+
+def size(part: Part) -> int:
+    return part.size
 
 
 class Index:
@@ -85,51 +93,67 @@ class Index:
 
 
 class Test:
-    """Whether customers satisfy all conditions but those that their source satisfies by itself."""
+    """Whether customers satisfy all conditions but those that their source satisfies by itself.
 
-    def __init__(self, index: Index, filters: Filters, *, part: Part, relevance: bool = False) -> None:
-        """They come from the part; by `relevance`, once for each word by which they are found."""
+    The smallest part comes first, for each is asked of those only that satisfy the ones before. `asked` is how often a
+    customer was looked up in an index, by which the cost of a page is bounded; `each` how often one is at most.
+    """
+
+    def __init__(
+        self, index: Index, filters: Filters, parts: Sequence[Part], *, source: Part, relevance: bool = False
+    ) -> None:
+        """By `relevance` they come once for each word by which they are found."""
         self._index = index
         self._filters = filters
-        self._groups = [group for group in filters.groups if group != part.facets]
-        order = CREATED if part.facets else part.order
-        self._ranges = [
-            (name, within)
-            for name, within in ((CREATED, filters.created), (UPDATED, filters.updated))
-            if within != Range() and name != order
-        ]
         self._relevance = relevance
+        self.asked = 0
+        others = sorted((part for part in parts if part != source), key=size)
+        checks: list[Check] = []
+        for part in others:
+            if part.facets:
+                checks.append(partial(self._with, part.facets))
+            elif part.word is not None and self._named not in checks:
+                checks.append(self._named)
+        if filters.words and self._named not in checks:
+            checks.append(self._named)
+        if filters.without:
+            checks.append(partial(self._without, filters.without))
+        if filters.created != Range() and not source.facets and source.order != CREATED:
+            checks.append(partial(self._within, CREATED, filters.created))
+        if filters.updated != Range() and source.order != UPDATED:
+            checks.append(partial(self._within, UPDATED, filters.updated))
+        self._checks = checks
+        self.each = sum(len(part.facets) or 1 for part in others) + len(checks)
 
     @property
     def is_needed(self) -> bool:
-        return bool(self._groups or self._filters.without or self._ranges or self._filters.words)
+        return bool(self._checks)
 
     async def passed(self, places: Sequence[Place]) -> list[Place]:
-        """Those that satisfy all, in the same order. Each condition is asked of those only that satisfy the ones
-        before.
-        """
-        for group in self._groups:
-            places = [*compress(places, await self._have(group, places))]
-        if self._filters.without:
-            having = await self._have(self._filters.without, places)
-            places = [one for one, has in zip(places, having, strict=True) if not has]
-        for name, within in self._ranges:
-            scores = await self._index.scores(name, [one.customer for one in places])
-            places = [
-                one for one, score in zip(places, scores, strict=True) if score is not None and within.holds(score)
-            ]
-        if self._filters.words:
-            names = await self._index.names([one.customer for one in places])
-            places = [one for one, found in zip(places, names, strict=True) if self._is_found(one, found)]
+        """Those that satisfy all, in the same order."""
+        for check in self._checks:
+            if places:
+                places = [*compress(places, await check([one.customer for one in places], places))]
         return [*places]
 
-    async def _have(self, facets: Sequence[str], places: Sequence[Place]) -> list[bool]:
-        customers = [one.customer for one in places]
-        if not customers:
-            return []
+    async def _with(self, facets: Sequence[str], customers: Sequence[bytes], _: Sequence[Place]) -> list[bool]:
+        self.asked += len(customers) * len(facets)
         keys = [self._index.key(f"facet:{facet}") for facet in facets]
         answers = await self._index.pipelined([("ZMSCORE", key, *customers) for key in keys])
         return [any(score is not None for score in scores) for scores in zip(*answers, strict=True)]
+
+    async def _without(self, facets: Sequence[str], customers: Sequence[bytes], places: Sequence[Place]) -> list[bool]:
+        return [not has for has in await self._with(facets, customers, places)]
+
+    async def _within(self, name: str, within: Range, customers: Sequence[bytes], _: Sequence[Place]) -> list[bool]:
+        self.asked += len(customers)
+        scores = await self._index.scores(name, customers)
+        return [score is not None and within.holds(score) for score in scores]
+
+    async def _named(self, customers: Sequence[bytes], places: Sequence[Place]) -> list[bool]:
+        self.asked += 2 * len(customers)  # a text is about twice as dear as a number
+        names = await self._index.names(customers)
+        return [self._is_found(one, found) for one, found in zip(places, names, strict=True)]
 
     def _is_found(self, one: Place, names: str) -> bool:
         words = indexing.words(names)

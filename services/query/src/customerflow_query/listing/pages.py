@@ -1,7 +1,8 @@
 """A page of a list: from the cheapest source of candidates in the order that is wanted, those that satisfy the rest.
 
-What a page costs has a bound, however many customers there are: it looks at no more than `LOOKED_AT` candidates, and
-puts no more than `GATHERED` in order itself. If that is used up the page is short, and `next` goes on where it ended.
+What a page costs has a bound, however many customers there are: it looks at no more than `LOOKED_AT` candidates, looks
+them up in indexes about `ASKED` times, and puts no more than `GATHERED` in order itself. If that is used up the page is
+short, and `next` goes on where it ended.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,12 +16,13 @@ from customerflow_shared.values import ConsentState
 from customerflow_shared.views import Stored, timestamp
 
 from customerflow_query.listing.asking import Filters, Question
-from customerflow_query.listing.conditions import CREATED, NAME, UPDATED, Index, Part, Test, first_member
+from customerflow_query.listing.conditions import CREATED, NAME, UPDATED, Index, Part, Test, first_member, size
 from customerflow_query.listing.cursors import Cursors
-from customerflow_query.listing.sources import ByBytes, ByTime, Gathered, Place, Source
+from customerflow_query.listing.sources import FEWEST, ByBytes, ByTime, Gathered, Place, Source
 from customerflow_query.read_model import ReadModel, Vanished
 
 LOOKED_AT = 10_000
+ASKED = 10_000
 GATHERED = 2_000
 CHUNK = 1_000
 COUNTED = 100_000
@@ -92,15 +94,16 @@ class Lists:
     ) -> tuple[list[Place], Place | None]:
         """The customers of the page, and where the next one goes on; None if this is the last one."""
         limit, found, looked_at = question.limit, list[Place](), 0
-        size = min(CHUNK, 4 * limit if plan.test.is_needed else limit + 1)
-        while looked_at < LOOKED_AT:
-            places, ended = await plan.source.after(after, min(size, LOOKED_AT - looked_at))
+        count = min(CHUNK, 4 * limit if plan.test.is_needed else limit + 1)
+        while looked_at < LOOKED_AT and plan.test.asked < ASKED:
+            affordable = (ASKED - plan.test.asked) // max(1, plan.test.each)
+            places, ended = await plan.source.after(after, min(count, LOOKED_AT - looked_at, max(FEWEST, affordable)))
             found += await self._passed(plan.test, index, question.filters, places, enough=limit + 1 - len(found))
             if len(found) > limit:
                 return found[:limit], found[limit - 1]
             if ended:
                 return found, None
-            after, looked_at, size = places[-1], looked_at + len(places), min(CHUNK, 2 * size)
+            after, looked_at, count = places[-1], looked_at + len(places), min(CHUNK, 2 * count)
         return found, after
 
     async def _passed(
@@ -132,7 +135,7 @@ class Lists:
         if not smallest.size or (alone and _is_disjoint(smallest)):
             return Total(smallest.size, "eq")
         source = _walked(index, filters, smallest)
-        test = Test(index, filters, part=smallest, relevance=smallest.word is not None)
+        test = Test(index, filters, parts, source=smallest, relevance=smallest.word is not None)
         value = looked_at = 0
         after: Place | None = None
         while looked_at < COUNTED:
@@ -163,9 +166,9 @@ async def _plan(index: Index, question: Question, parts: Sequence[Part], start: 
     if smallest.size <= GATHERED and smallest != walked:
         customers = [*dict.fromkeys(await index.members(smallest, filters))]
         places = await _placed(index, filters, order, word, customers)
-        return _Plan(Gathered(places, descending=descending), Test(index, filters, part=smallest))
+        return _Plan(Gathered(places, descending=descending), Test(index, filters, parts, source=smallest))
     source = _walked(index, filters, walked, descending=descending)
-    return _Plan(source, Test(index, filters, part=walked, relevance=order == "relevance"))
+    return _Plan(source, Test(index, filters, parts, source=walked, relevance=order == "relevance"))
 
 
 def _walked(index: Index, filters: Filters, part: Part, *, descending: bool = False) -> Source:
@@ -203,7 +206,7 @@ def _whole(parts: Sequence[Part], order: str) -> Part:
 
 
 def _smallest(parts: Sequence[Part]) -> Part:
-    return min(parts, key=lambda part: part.size)
+    return min(parts, key=size)
 
 
 def _is_disjoint(part: Part) -> bool:
