@@ -207,6 +207,7 @@ async def test_fifty_customers_may_be_named(api: httpx.AsyncClient) -> None:
         ("after=1&after=2", "invalid-parameter"),
         ("after=9999999999999999999", "invalid-parameter"),
         ("type=", "invalid-parameter"),
+        ("type=CustomerVanished", "invalid-parameter"),
         ("type=customer.registered.v1", "invalid-parameter"),
         ("type=CustomerTagged,CustomerRegistered", "invalid-parameter"),
         ("customerId=x", "invalid-parameter"),
