@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
-from itertools import groupby
 from uuid import UUID
 
 import msgspec
@@ -115,12 +114,16 @@ class EventStore(Feed):
     async def by_customer(self, after: UUID) -> AsyncIterator[tuple[int, list[Recorded | Place]]]:
         self._ask()
         head = len(self.events)
-        events = sorted(self.events, key=lambda one: (one.customer_id, one.version))
-        for _, history in groupby(events, lambda one: one.customer_id):
-            told = list(history)
-            if told[0].customer_id > after:
+        page: list[Recorded | Place] = []
+        for one in sorted(self.events, key=lambda one: (one.customer_id, one.version)):
+            if len(page) >= self.page and one.customer_id != page[-1].customer_id:
                 self._ask()
-                yield head, told
+                yield head, page
+                page = []
+            if one.customer_id > after:
+                page.append(one)
+        if page:
+            yield head, page
 
     async def of_customer(self, customer_id: UUID, after: int) -> list[Recorded | Place]:
         self._ask()

@@ -1,7 +1,7 @@
 """What the feed's reader makes of every answer that a command service, or what stands in its place, can give."""
 
 from collections.abc import AsyncIterator, Callable
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import httpx
 import pytest
@@ -165,3 +165,52 @@ async def test_one_customers_events_are_asked_for_by_version() -> None:
 async def test_one_customers_events_cut_off_are_unavailable() -> None:
     with pytest.raises(FeedUnavailable, match="the last line is cut off"):
         await answering(lines(*renamings(ANA, 3))[:-5]).of_customer(ANA, 0)
+
+
+BOTH = sorted(HISTORY, key=lambda one: (one.customer_id, one.version))
+
+
+async def by_customer(source: Feed, after: UUID = UUID(int=0)) -> list[Recorded | Place]:  # noqa: B008  # frozen
+    return [event async for _, page in source.by_customer(after) for event in page]
+
+
+async def test_customers_come_whole_with_the_head() -> None:
+    pages = [found async for found in answering(lines(*BOTH) + b"\n").by_customer(UUID(int=0))]
+    assert pages == [(5, BOTH)]
+
+
+async def test_a_reader_of_customers_says_after_whom() -> None:
+    def handler(request: httpx.Request) -> httpx.Response:
+        assert (request.url.path, dict(request.url.params)) == ("/internal/customers/events", {"after": str(ANA)})
+        return httpx.Response(200, content=b"\n", headers={"CustomerFlow-Head": "5"})
+
+    assert await by_customer(feed(handler), ANA) == []
+
+
+async def test_no_customer_is_cut_by_the_end_of_a_page() -> None:
+    long = [event for number in (1, 2, 3) for event in renamings(UUID(int=number), PAGE - 1)]
+    pages = [page async for _, page in answering(lines(*long) + b"\n").by_customer(UUID(int=0))]
+    assert [{event.customer_id.int for event in page} for page in pages] == [{1, 2}, {3}]
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        pytest.param(lines(*BOTH), "cut off", id="without its end"),
+        pytest.param(b"", "cut off", id="empty"),
+        pytest.param(lines(BOTH[0], BOTH[2]) + b"\n", "an event is missing", id="a version is missing"),
+        pytest.param(lines(*BOTH[1:]) + b"\n", "an event is missing", id="the first is missing"),
+        pytest.param(lines(BOTH[-2], BOTH[0]) + b"\n", "an event is missing", id="not by customer"),
+    ],
+)
+async def test_customers_with_a_fault_are_unavailable(body: bytes, message: str) -> None:
+    with pytest.raises(FeedUnavailable, match=message):
+        await by_customer(answering(body))
+
+
+async def test_the_head_is_asked_for_without_events() -> None:
+    def handler(request: httpx.Request) -> httpx.Response:
+        assert dict(request.url.params) == {"after": str(10**18 - 1)}
+        return httpx.Response(200, headers={"CustomerFlow-Head": "7"})
+
+    assert await feed(handler).head() == 7

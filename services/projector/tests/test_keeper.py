@@ -1,6 +1,7 @@
 """Whatever is lost on the way, the keeper makes the read model whole again."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -11,9 +12,11 @@ from customerflow_projector import keeper
 from customerflow_projector.apply import Applier
 from customerflow_projector.feed import FeedUnavailable
 from customerflow_projector.keeper import Keeper, ReadModelNotReady
+from customerflow_projector.progress import Pace
 from customerflow_projector.read_model import ReadModel
 from customerflow_shared import views
 from customerflow_shared.events import Place, Recorded
+from customerflow_shared.indexing import Lookups
 from msgspec.structs import replace
 from redis.asyncio import Redis
 
@@ -241,3 +244,58 @@ async def test_the_feeds_absence_is_waited_for(model: ReadModel) -> None:
         assert not await ready(it)()
         store.away = False
         await until(ready(it))
+
+
+async def test_what_the_keeper_has_seen_applied_counts_as_fresh(model: ReadModel, redis: Redis) -> None:
+    generation = await fill(model, HISTORY)
+    store = EventStore(HISTORY)
+    before = time.time() * 1000
+
+    async def checked() -> int:
+        return int(await redis.get(views.key(generation, "checked")) or 0)
+
+    async def is_checked_again() -> bool:
+        return await checked() > before
+
+    async with kept(model, store):
+        await until(is_checked_again)
+        store.away = True
+        await asyncio.sleep(0.1)
+        last = await checked()
+        await asyncio.sleep(0.2)
+        assert await checked() == last
+
+
+async def test_a_generation_with_another_look_up_key_is_built_anew(redis: Redis) -> None:
+    other = ReadModel(redis, Lookups(bytes(32)))
+    before = await fill(other, HISTORY)
+    model = ReadModel(redis, LOOKUPS)
+    async with kept(model, EventStore(HISTORY)) as it:
+        await until(ready(it))
+        assert (await model.generations()).live != before
+
+
+async def test_a_build_that_a_keeper_has_begun_is_gone_on_with_by_the_next(model: ReadModel) -> None:
+    class Cut(EventStore):
+        async def after(self, position: int) -> AsyncIterator[tuple[int, list[Recorded | Place]]]:
+            async for found in super().after(position):
+                yield found
+                if position == 0:
+                    raise FeedUnavailable
+
+    store = Cut(HISTORY, page=5)
+    async with kept(model, store) as it:
+        await until(ready(it))
+        assert await holds(model, HISTORY)()
+
+
+def test_progress_is_told_with_rate_and_time_left() -> None:
+    told, now = list[str](), iter([0.0, 1.0, 6.0, 7.0, 10.0])
+    pace = Pace("events", told.append, clock=lambda: next(now))
+    for done in (1000, 1100, 1600, 1700, 3000):
+        pace(done, 3000)
+    assert told == [
+        "1,000 of 3,000 events",
+        "1,600 of 3,000 events, 100 a second, 14 seconds left",
+        "3,000 of 3,000 events, 200 a second, 0 seconds left",
+    ]

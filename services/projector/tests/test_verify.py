@@ -1,23 +1,22 @@
 """Whatever is not as the events say is found and put right; live traffic is never mistaken for it."""
 
 import asyncio
-import random
 from collections.abc import Awaitable, Callable
 from uuid import UUID
 
 import pytest
 from customerflow_projector import verify
-from customerflow_projector.apply import Applier
 from customerflow_projector.expected import Difference
 from customerflow_projector.read_model import ReadModel
 from customerflow_projector.verify import FIRST, NoQuietMoment, NothingLive, verifier
 from customerflow_shared import indexing, views
-from customerflow_shared.events import CustomerErased, CustomerTagged, CustomerUntagged, Place, Recorded
+from customerflow_shared.events import CustomerErased, CustomerTagged, Place, Recorded
 from redis.asyncio import Redis
 
 from .builders import ANA, BEGINNING, BRUNO, CECILIA, LOOKUPS, EventStore, interleaved, recorded, renamings, unknown
 from .lives import redacted
-from .steps import dump, handle, rebuilt
+from .steps import dump, rebuilt
+from .traffic import Traffic
 
 NOBODY = UUID(int=0xF)
 TAGGED = [*renamings(BRUNO, 3), recorded(CustomerTagged(tag="vip"), 4, customer_id=BRUNO)]
@@ -203,66 +202,23 @@ async def test_an_event_that_nobody_can_read_is_told(model: ReadModel) -> None:
     assert told == {False: [Difference(HISTORY[-1].customer_id, "unreadable")], True: []}
 
 
-class Traffic:
-    """Customers that come, change, and go, while something else is done."""
-
-    def __init__(self, model: ReadModel, store: EventStore, chance: random.Random) -> None:
-        self.model, self.store, self.chance = model, store, chance
-        self.applier = Applier(model, store)
-        self.versions = {one.customer_id: one.version for one in store.events}
-        self.stopped = False
-
-    async def run(self) -> None:
-        while not self.stopped:
-            batch = [self._next() for _ in range(self.chance.randint(1, 4))]
-            self.store.events += batch
-            await asyncio.sleep(self.chance.uniform(0, 0.02))
-            generations = await self.model.generations()
-            for beside in filter(None, generations[1:]):
-                await self.model.mark(beside, await self.applier.apply_where_next(beside, batch))
-            if generations.live:
-                await handle(self.applier, generations.live, batch)
-
-    def _next(self) -> Recorded:
-        position = len(self.store.events) + 1
-        one = self.chance.choice([*self.versions, UUID(int=position + 1000)])
-        version = self.versions[one] = self.versions.get(one, 0) + 1
-        if version == 1:
-            return recorded(renamings(one, 1)[0].event, 1, customer_id=one, position=position)
-        event = CustomerTagged(tag="vip") if version % 2 == 0 else CustomerUntagged(tag="vip")
-        return recorded(event, version, customer_id=one, position=position)
-
-
-def live(model: ReadModel, seed: int) -> tuple[Traffic, EventStore]:
-    store = EventStore(interleaved(*(renamings(UUID(int=number), 1) for number in range(1, 60))))
-    return Traffic(model, store, random.Random(seed)), store
-
-
 @pytest.mark.parametrize("seed", range(8))
 async def test_live_traffic_is_not_mistaken_for_damage(model: ReadModel, seed: int) -> None:
-    traffic, store = live(model, seed)
-    await rebuilt(model, store)
-    running = asyncio.ensure_future(traffic.run())
-    try:
+    traffic = Traffic(model, seed)
+    await rebuilt(model, traffic.store)
+    async with traffic.running():
         await asyncio.sleep(0.05)
-        assert await found(model, store) == NOTHING
-    finally:
-        traffic.stopped = True
-        await running
-    assert await found(model, store) == NOTHING
+        assert await found(model, traffic.store) == NOTHING
+    assert await found(model, traffic.store) == NOTHING
 
 
 async def test_damage_is_found_and_put_right_beside_live_traffic(model: ReadModel, redis: Redis) -> None:
-    traffic, store = live(model, 1)
-    generation = (await rebuilt(model, store)).generation
+    traffic = Traffic(model, 1)
+    generation = (await rebuilt(model, traffic.store)).generation
     await redis.hincrby(views.key(generation, "counts"), "type:person", 5)
     await redis.zadd(views.key(generation, "facet:stage:x"), {UUID(int=3).bytes: 1})
-    running = asyncio.ensure_future(traffic.run())
-    try:
-        told = await found(model, store, repair=True)
-    finally:
-        traffic.stopped = True
-        await running
+    async with traffic.running():
+        told = await found(model, traffic.store, repair=True)
     assert told == {
         False: [],
         True: [
@@ -270,7 +226,7 @@ async def test_damage_is_found_and_put_right_beside_live_traffic(model: ReadMode
             Difference(UUID(int=3), "extra", "facet:stage:x"),
         ],
     }
-    assert await found(model, store) == NOTHING
+    assert await found(model, traffic.store) == NOTHING
 
 
 async def test_without_a_quiet_moment_nothing_is_claimed(model: ReadModel, monkeypatch: pytest.MonkeyPatch) -> None:

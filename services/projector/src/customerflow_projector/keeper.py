@@ -84,7 +84,7 @@ class Keeper:
     async def check(self) -> None:
         """Raises ReadModelNotReady unless queries can be answered from the read model."""
         live = (await self._model.generations()).live
-        if not views.is_of_this_schema(live):
+        if not await self._model.is_ours(live):
             raise ReadModelNotReady("no generation of this schema is live")
         if await self._model.vouched() != await self._model.run_id():
             raise ReadModelNotReady("Redis has been restarted; what it may have lost is being applied again")
