@@ -214,7 +214,7 @@ async def test_no_answer_is_half_of_one_while_generations_come_and_go(queries: h
     path = f"/v1/customers/{ANA}"
 
     async def switch() -> None:
-        for number in range(1, 30):
+        for number in range(2, 30):  # the one that is live is the first
             new = f"{views.SCHEMA}-{number:08}"
             old = cast(bytes, await redis.get(views.LIVE)).decode()
             await store(redis, lived, generation=new)

@@ -43,6 +43,24 @@ async def test_the_customers_route_is_described(api: httpx.AsyncClient) -> None:
     assert gone["examples"]["customer-erased"]["value"]["status"] == 410
 
 
+@pytest.mark.parametrize(
+    ("route", "parameters"),
+    [("timeline", {"limit", "cursor", "type"}), ("history", {"field", "limit", "cursor"}), ("diff", {"from", "to"})],
+)
+async def test_looking_back_is_described_by_example(api: httpx.AsyncClient, route: str, parameters: set[str]) -> None:
+    path = (await api.get("/docs/openapi.json")).json()["paths"][f"/v1/customers/{{customer_id}}/{route}"]
+    assert set(path) == {"get", "head"}
+    for operation in path.values():
+        fresh = {"customer_id", "minVersion", "minPosition", "Prefer"}
+        assert {one["name"] for one in operation["parameters"]} == parameters | fresh
+        assert {"200", "400", "404", "503"} <= set(operation["responses"])
+        found = operation["responses"]["200"]
+        assert {"CustomerFlow-Position", "CustomerFlow-Projection-Lag"} <= set(found["headers"])
+        assert set(found["content"]["application/json"]["example"]) <= set(
+            found["content"]["application/json"]["schema"]["properties"]
+        )
+
+
 async def test_the_page_loads_nothing_from_other_hosts(api: httpx.AsyncClient) -> None:
     response = await api.get("/docs")
     assert response.status_code == 200

@@ -11,7 +11,7 @@ from customerflow_shared.problems import MEDIA_TYPE, Problem, bug, instance
 from litestar.types import ASGIApp, Receive, Send
 
 from customerflow_query.api import past
-from customerflow_query.api.fields import fields, selected, tag
+from customerflow_query.api.fields import ALL, fields, selected, tag
 from customerflow_query.api.freshness import ANYTHING, OF_CUSTOMERS, TRANSLATIONS, asked, headers_of, recent
 from customerflow_query.api.refusals import CACHE_CONTROL, present
 from customerflow_query.read_model import Freshness
@@ -55,14 +55,17 @@ class CustomerRoute:
         if scope["method"] not in ("GET", "HEAD"):
             raise Problem("method-not-allowed", "The path takes GET, HEAD.", headers={"Allow": "GET, HEAD"})
         customer_id = requests.identifier(path_id)
-        given = requests.parameters(scope["query_string"], PARAMETERS)
-        names = fields(given)
-        if at := past.wanted(given):
-            wanted = asked(given, scope["headers"], at_least=at.version)
+        wanted, names, at = ANYTHING, ALL, None
+        if query := scope["query_string"]:
+            given = requests.parameters(query, PARAMETERS)
+            names, at = fields(given), past.wanted(given)
+            wanted = asked(given, scope["headers"], at_least=at.version if at else 0)
+        if at:
             (version, document), freshness = await past.as_it_was(self._reader, customer_id, wanted, at)
         else:
-            wanted = asked(given, scope["headers"]) if given else ANYTHING
-            stored, freshness = await recent(self._reader, customer_id, wanted)
+            # straight to the reader if nothing was asked for: this is what most requests are
+            read = self._reader.read(customer_id) if wanted is ANYTHING else recent(self._reader, customer_id, wanted)
+            stored, freshness = await read
             try:
                 version, _, document = present(stored)
             except Problem as problem:

@@ -9,14 +9,16 @@ from customerflow_shared.views import CustomerView
 
 NAMES = frozenset(field.encode_name for field in msgspec.structs.fields(CustomerView))
 
+ALL: frozenset[str] = frozenset()
+
 _ALWAYS = frozenset(["id", "version"])
 _decoder = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
 def fields(given: Mapping[str, str]) -> frozenset[str]:
-    """Nothing if all are wanted. Raises Problem `invalid-parameter`."""
+    """`ALL` unless some are asked for. Raises Problem `invalid-parameter`."""
     if "fields" not in given:
-        return frozenset()
+        return ALL
     names = frozenset(given["fields"].split(","))
     if not names <= NAMES:
         raise Problem("invalid-parameter", "fields must be names of the customer's fields, separated by commas.")
