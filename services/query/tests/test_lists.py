@@ -19,7 +19,7 @@ from .populating import NOW, TAGS, TIMES, people, populate, somebody
 
 ROOMY: dict[str, int] = {}
 WALKED = {"GATHERED": 0, "CHUNK": 7}
-NARROW = {"GATHERED": 30, "CHUNK": 5, "LOOKED_AT": 13, "ASKED": 30}
+NARROW = {"GATHERED": 30, "CHUNK": 5, "LOOKED_AT": 13, "ASKED": 30, "STEP": 2}
 
 
 @pytest.fixture
@@ -33,7 +33,6 @@ def _sizes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> N
         monkeypatch.setattr(listing_pages, name, size)
     if request.param:
         monkeypatch.setattr(sources, "FEWEST", 2)
-        monkeypatch.setattr(listing_pages, "FEWEST", 2)
 
 
 async def page_of(lists: Lists, model: ReadModel, body: dict[str, Any]) -> Page:

@@ -18,13 +18,14 @@ from customerflow_shared.views import Stored, timestamp
 from customerflow_query.listing.asking import Filters, Question
 from customerflow_query.listing.conditions import CREATED, NAME, UPDATED, Index, Part, Test, first_member, size
 from customerflow_query.listing.cursors import Cursors
-from customerflow_query.listing.sources import FEWEST, ByBytes, ByTime, Gathered, Place, Source
+from customerflow_query.listing.sources import ByBytes, ByTime, Gathered, Place, Source
 from customerflow_query.read_model import ReadModel, Vanished
 
 LOOKED_AT = 10_000
 ASKED = 10_000
 GATHERED = 2_000
 CHUNK = 1_000
+STEP = 100  # candidates at least, so that what is left of a budget is not spent in ever smaller chunks
 COUNTED = 100_000
 AT_ONCE = 200  # documents
 
@@ -97,7 +98,7 @@ class Lists:
         count = min(CHUNK, 4 * limit if plan.test.is_needed else limit + 1)
         while looked_at < LOOKED_AT and plan.test.asked < ASKED:
             affordable = (ASKED - plan.test.asked) // max(1, plan.test.each)
-            places, ended = await plan.source.after(after, min(count, LOOKED_AT - looked_at, max(FEWEST, affordable)))
+            places, ended = await plan.source.after(after, min(count, LOOKED_AT - looked_at, max(STEP, affordable)))
             found += await self._passed(plan.test, index, question.filters, places, enough=limit + 1 - len(found))
             if len(found) > limit:
                 return found[:limit], found[limit - 1]
