@@ -65,6 +65,14 @@ def test_a_rebuild_without_its_servers_says_so_in_a_line() -> None:
     assert "Error" in ended.stderr
 
 
+@pytest.mark.parametrize("command", ["rollback", "verify"])
+def test_other_commands_without_a_read_model_say_so_in_a_line(cf_redis_url: str, redis: Redis, command: str) -> None:
+    ended = run(command, **FIT | {"CF_REDIS_URL": cf_redis_url})
+    assert ended.returncode == 1
+    assert "There is no" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
 async def test_a_rebuild_without_the_feed_changes_nothing(cf_redis_url: str, model: ReadModel, redis: Redis) -> None:
     await redis.set(views.LIVE, "1-00000001")
     ended = run("rebuild", **FIT | {"CF_REDIS_URL": cf_redis_url})

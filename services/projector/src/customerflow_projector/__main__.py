@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 from collections import Counter
-from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from typing import TypeVar
 from uuid import UUID
@@ -74,7 +74,7 @@ def rebuild_command(force: bool, afresh: bool) -> None:
     It may be stopped at any time: the next rebuild goes on where it was. For a while after the switch, `rollback` goes
     back to the generation before.
     """
-    report = _run(_rebuild(force, afresh), "`rebuild` goes on from there")
+    report = _run(lambda config: _rebuild(config, force, afresh), "`rebuild` goes on from there")
     click.echo(
         f"generation {report.generation} is live: {report.comparison.customers} customers from {report.events} events, "
         f"{report.comparison.repaired} repaired, {report.parked} parked"
@@ -84,7 +84,7 @@ def rebuild_command(force: bool, afresh: bool) -> None:
 @main.command()
 def rollback() -> None:
     """Go back to the generation before the last switch, with all that has happened since."""
-    generation = _run(_roll_back())
+    generation = _run(_roll_back)
     click.echo(f"generation {generation} is live again")
 
 
@@ -98,7 +98,7 @@ def verify_command(repair: bool, after: UUID, customers: tuple[UUID, ...]) -> No
     Each customer's document, timeline and index entries; then the sizes of all indexes and all totals. Live traffic
     does no harm to it, nor it to live traffic. It may be stopped at any time, and says how to go on.
     """
-    found = _run(_verify(repair, after, customers), "nothing is left half done")
+    found = _run(lambda config: _verify(config, repair, after, customers), "nothing is left half done")
     if found.total():
         raise click.ClickException(f"{found[True]} differences repaired, {found[False]} left")
     if customers or after != FIRST:
@@ -110,20 +110,20 @@ def verify_command(repair: bool, after: UUID, customers: tuple[UUID, ...]) -> No
 @main.command()
 def parked() -> None:
     """List customers whose events cannot be applied."""
-    _run(_print_parked())
+    _run(_print_parked)
 
 
 @main.command()
 @click.argument("customer_id", type=click.UUID)
 def retry(customer_id: UUID) -> None:
     """Apply a parked customer's events now, in order, from the event feed."""
-    if not _run(_retry(customer_id)):
+    if not _run(lambda config: _retry(config, customer_id)):
         raise click.ClickException("the customer is still parked; see `parked` for the reason")
     click.echo("applied")
 
 
-async def _rebuild(force: bool, afresh: bool) -> Report:
-    async with _tools() as (model, feed, config):
+async def _rebuild(config: app.ToolSettings, force: bool, afresh: bool) -> Report:
+    async with _tools(config) as (model, feed):
         with _progress("events") as told:
             try:
                 report = await rebuild(
@@ -154,7 +154,7 @@ def _show(comparison: Comparison) -> None:
         click.echo(f"{what}: {number}")
 
 
-async def _verify(repair: bool, after: UUID, customers: Sequence[UUID]) -> Counter[bool]:
+async def _verify(config: app.ToolSettings, repair: bool, after: UUID, customers: Sequence[UUID]) -> Counter[bool]:
     """How many differences were repaired, and how many were not."""
     table, fates = Table("customer", "what differs", "index or total", "by", "fate"), Counter[bool]()
 
@@ -164,7 +164,7 @@ async def _verify(repair: bool, after: UUID, customers: Sequence[UUID]) -> Count
             fate = "repaired" if repaired else ""
             table.add_row(str(one.customer_id or ""), one.what, one.place, f"{one.by:+}" if one.by else "", fate)
 
-    async with _tools() as (model, feed, config):
+    async with _tools(config) as (model, feed):
         verifier = await live_verifier(model, feed, Lookups(config.lookup_key), found, repair=repair)
         try:
             if customers:
@@ -181,8 +181,8 @@ async def _verify(repair: bool, after: UUID, customers: Sequence[UUID]) -> Count
     return fates
 
 
-async def _roll_back() -> str:
-    async with _tools() as (model, feed, config):
+async def _roll_back(config: app.ToolSettings) -> str:
+    async with _tools(config) as (model, feed):
         return await roll_back(model, feed, Applier(model, feed), keep_previous=config.keep_previous)
 
 
@@ -204,9 +204,9 @@ def _progress(of: str) -> Iterator[Told]:
         yield lambda done, total: progress.update(task, completed=done, total=total)
 
 
-async def _print_parked() -> None:
+async def _print_parked(config: app.ToolSettings) -> None:
     table = Table("customer", "position", "version", "attempts", "since", "error")
-    async with _tools() as (model, *_):
+    async with _tools(config) as (model, _):
         live = (await model.generations()).live
         for customer_id, entry in (await model.parked(live) if live else {}).items():
             table.add_row(
@@ -220,8 +220,8 @@ async def _print_parked() -> None:
     Console().print(table)
 
 
-async def _retry(customer_id: UUID) -> bool:
-    async with _tools() as (model, feed, _):
+async def _retry(config: app.ToolSettings, customer_id: UUID) -> bool:
+    async with _tools(config) as (model, feed):
         live = (await model.generations()).live
         entry = (await model.parked(live)).get(customer_id) if live else None
         if live is None or entry is None:
@@ -230,22 +230,23 @@ async def _retry(customer_id: UUID) -> bool:
 
 
 @asynccontextmanager
-async def _tools() -> AsyncIterator[tuple[ReadModel, Feed, app.ToolSettings]]:
-    config = settings.load_or_exit(app.ToolSettings, os.environ)
-    telemetry.configure("projector", log_level=config.log_level)
+async def _tools(config: app.ToolSettings) -> AsyncIterator[tuple[ReadModel, Feed]]:
     redis = read_model.connect(config.redis_url)
     async with event_feed.connect(config.feed_url, config.feed_token) as http:
         try:
-            yield ReadModel(redis, Lookups(config.lookup_key)), Feed(http), config
+            yield ReadModel(redis, Lookups(config.lookup_key)), Feed(http)
         finally:
             await redis.aclose()
 
 
-def _run(work: Coroutine[None, None, T], when_stopped: str = "") -> T:
+def _run(work: Callable[[app.ToolSettings], Coroutine[None, None, T]], when_stopped: str = "") -> T:
     """At SIGINT or SIGTERM it is cancelled, and what is open is closed first."""
 
+    config = settings.load_or_exit(app.ToolSettings, os.environ)
+    telemetry.configure("projector", log_level=config.log_level)
+
     async def until_stopped() -> T:
-        task, stopped = asyncio.ensure_future(work), asyncio.Event()
+        task, stopped = asyncio.ensure_future(work(config)), asyncio.Event()
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, stopped.set)
         stopping = asyncio.ensure_future(stopped.wait())
