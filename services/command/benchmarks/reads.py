@@ -32,6 +32,7 @@ REQUESTS = 25  # of each kind in a round
 WARM_UP = 10
 SAMPLES = 300  # customers whose documents and timelines are weighed
 DEEP = 20  # pages
+LONGEST = 10_000  # commands that one request may give Redis
 
 CUSTOMERS = "/v1/customers"
 
@@ -80,7 +81,7 @@ class Subject:
         for ask in itertools.islice(asks, REQUESTS):
             self.redis.slowlog_reset()
             took, answer = self.ask(ask)
-            slow: Any = self.redis.slowlog_get(100)
+            slow: Any = self.redis.slowlog_get(LONGEST)
             assert answer.content
             self.timed[kind].http.append(took)
             self.timed[kind].redis.append(sum(entry["duration"] for entry in slow if _is_read(entry["command"])))
@@ -163,12 +164,14 @@ def measure(subjects: list[Subject], console: Console) -> None:
 @contextmanager
 def everything_is_slow(redis: Redis) -> Iterator[None]:
     """While this lasts Redis writes down how long each command takes."""
-    before: Any = redis.config_get("slowlog-log-slower-than")
+    before: Any = redis.config_get("slowlog-*")
+    redis.config_set("slowlog-max-len", LONGEST)
     redis.config_set("slowlog-log-slower-than", 0)
     try:
         yield
     finally:
-        redis.config_set("slowlog-log-slower-than", *before.values())
+        for name, value in before.items():
+            redis.config_set(name, value)
 
 
 # --- what is told -----------------------------------------------------------------------------------------------------
@@ -236,6 +239,8 @@ def filled(customers: int, console: Console) -> Subject:
 @click.option("--large", default=1_000_000, show_default=True, type=click.IntRange(2000))
 def main(small: int, large: int) -> None:
     """Ask two systems the same; their instances stay up, below .run/bench-reads-*."""
+    if small >= large:
+        raise click.BadParameter("SMALL must be smaller than LARGE.")
     console = Console(stderr=True)
     subjects = [filled(customers, console) for customers in (small, large)]
     measure(subjects, console)

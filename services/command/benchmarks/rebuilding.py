@@ -33,7 +33,7 @@ READERS = 2  # of each kind
 PAUSE = 0.05  # seconds between an answer and the reader's next question
 AT_MOST = 1800.0  # seconds for a rebuild
 CAUGHT_UP_WITHIN = 120.0
-SETTLE = 3.0  # seconds of commands and readers before and after the rebuild
+SETTLE = 5.0  # seconds of commands and readers before and after the rebuild
 CHANGED = 10_000  # of the loaded customers, drawn by lot, are changed and looked at
 EVENTS = 3  # of a loaded customer
 RARE_WITHIN = 100 * max(people.RARE_TAGS, people.RARE_NAMES)
@@ -92,7 +92,8 @@ class Clients:
         self._chance = random.Random()
         self._due = 0.0
         self._on_their_way: set[asyncio.Task[None]] = set()
-        self.figures = Figures()
+        self.before = self.figures = Figures()
+        self.during = Figures()
 
     async def send_next(self) -> None:
         now = asyncio.get_running_loop().time()
@@ -213,7 +214,7 @@ async def run(env: Mapping[str, str], command_url: str, query_url: str, customer
         async with meanwhile(*looking):
             async with meanwhile(clients.send_next):
                 await asyncio.sleep(SETTLE)
-                began = time.monotonic()
+                began, clients.figures = time.monotonic(), clients.during
                 said = await _projector(env, "rebuild")
                 seconds, events = time.monotonic() - began, await store.head()
                 await asyncio.sleep(SETTLE)
@@ -221,7 +222,11 @@ async def run(env: Mapping[str, str], command_url: str, query_url: str, customer
             await _caught_up(redis, store)
         verified = await _projector(env, "verify")
     await redis.aclose()
-    figures = {f"commands, {rate:.0f}/s": clients.figures, **readers.figures}
+    figures = {
+        f"commands, {rate:.0f}/s, before it": clients.before,
+        f"commands, {rate:.0f}/s": clients.during,
+        **readers.figures,
+    }
     return Rebuilt(events, seconds, said[1], verified[1], said[0] + verified[0] > 0, figures)
 
 
