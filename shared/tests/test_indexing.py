@@ -98,6 +98,10 @@ def test_an_erased_customer_stays_where_it_was_by_its_id() -> None:
     assert indexing.birthday(ID) == date(2026, 11, 22)
 
 
+def test_an_id_of_another_version_tells_no_time() -> None:
+    assert indexing.birthday(UUID("ffffffff-ffff-5fff-bfff-ffffffffffff")) == date(1970, 1, 1)
+
+
 def test_what_is_looked_up_does_not_stand_in_the_index() -> None:
     digest = LOOKUPS.email("ana@example.com")
     assert len(digest) == indexing.DIGEST

@@ -165,8 +165,8 @@ def milliseconds(timestamp: str) -> int:
 
 
 def born(customer_id: UUID) -> int:
-    """When the id was made, in milliseconds since 1970: a UUIDv7 tells. It outlives an erasure."""
-    return customer_id.int >> 80
+    """When the id was made, in milliseconds since 1970: a UUIDv7 tells, of others it is 0. It outlives an erasure."""
+    return customer_id.int >> 80 if customer_id.int >> 76 & 0xF == 7 else 0
 
 
 def birthday(customer_id: UUID) -> date:
