@@ -100,7 +100,7 @@ skip-name-resolve
 character-set-server = utf8mb4
 max-connections = 500
 performance-schema = OFF
-innodb-buffer-pool-size = 128M
+innodb-buffer-pool-size = 512M
 innodb-flush-log-at-trx-commit = {1 if durable else 2}
 sync-binlog = {1 if durable else 0}
 """,
