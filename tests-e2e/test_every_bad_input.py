@@ -1,9 +1,9 @@
 """What every bad input gets: one row for each of them, against the running service.
 
 Each is told by the right status and code, points at the right place, repeats no value that was given, and leaves no
-trace in the history. Not here, because they are not there yet: credentials and scopes, merged customers, lists and
-cursors, `asOf`, imports, the look-up of postal codes, rate limits. Elsewhere: `minVersion` and If-None-Match
-(test_versions.py), `Prefer` (test_bad_addresses.py), servers that are away (test_independence.py).
+trace in the history. Not here, because they are not there yet: credentials and scopes, merged customers, imports, the
+look-up of postal codes, rate limits. Elsewhere: `minVersion` and If-None-Match (test_versions.py), `Prefer`
+(test_bad_addresses.py), cursors of another list (test_lists.py), servers that are away (test_independence.py).
 """
 
 import asyncio
@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import httpx
 import pytest
-from blackbox import bad_fields, bad_requests, bad_states
+from blackbox import bad_fields, bad_questions, bad_requests, bad_states
 from blackbox.bad_inputs import CONSENT, JSON, Row, World
 from blackbox.customers import MERGE_PATCH, Customers, a_customer, an_address
 from blackbox.problems import problem
@@ -24,6 +24,7 @@ from blackbox.problems import problem
 OURS: Final = {
     "person",
     "company",
+    "active",
     "billing",
     "shipping",
     "granted",
@@ -34,7 +35,7 @@ OURS: Final = {
     "br_cpf",
 }
 
-ROWS: Final = [*bad_requests.ROWS, *bad_fields.ROWS, *bad_states.ROWS]
+ROWS: Final = [*bad_requests.ROWS, *bad_fields.ROWS, *bad_states.ROWS, *bad_questions.ROWS]
 
 
 def a_cpf() -> str:
@@ -98,7 +99,8 @@ async def ask(customers: Customers, world: World, row: Row) -> httpx.Response:
         # only strings may hold what stands in the world, so the JSON text may be changed as a whole
         content = world.spell(json.dumps(row.body)).encode()
         headers.append(("Content-Type", MERGE_PATCH if row.method == "PATCH" else JSON))
-    return await customers.command.request(row.method, world.spell(row.path), content=content, headers=headers)
+    client = customers.query if row.query else customers.command
+    return await client.request(row.method, world.spell(row.path), content=content, headers=headers)
 
 
 def texts_of(value: Any) -> Iterator[str]:

@@ -32,6 +32,7 @@ class Row:
     answer_headers: Mapping[str, str] = field(default_factory=dict)
     raw: bytes | None = None
     more_headers: tuple[tuple[str, str], ...] = ()  # of names that come twice
+    query: bool = False  # to the query service
 
 
 @dataclass(frozen=True)

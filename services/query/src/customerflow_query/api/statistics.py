@@ -10,7 +10,7 @@ from customerflow_shared.indexing import ISSUES_FACET
 from customerflow_shared.openapi import Answer
 from customerflow_shared.values import ConsentState
 from customerflow_shared.views import timestamp
-from litestar import Request, Response, get
+from litestar import Request, Response, route
 from litestar.di import NamedDependency
 
 from customerflow_query.api import documentation
@@ -75,8 +75,9 @@ _EXAMPLE = {
 _encoder = msgspec.json.Encoder()
 
 
-@get(
+@route(
     "/v1/stats/customers",
+    http_method=documentation.READ,
     **documentation.read(
         "Customers in numbers",
         "statistics",
