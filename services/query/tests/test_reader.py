@@ -148,6 +148,16 @@ async def test_a_restarted_redis_shows_what_it_has_and_denies_nothing(redis: Red
     assert isinstance(mixed[1], Rebuilding)
 
 
+async def test_a_restarted_redis_is_not_believed_how_far_it_has_come(redis: Redis) -> None:
+    """What was marked as applied after the restart may follow what was lost by it."""
+    await publish(redis, customer())
+    await redis.set(views.key(GENERATION, "applied"), "7 1795348801005")
+    it = Reader(read_model.ReadModel(redis))
+    assert (await it.read(ANA)).freshness == (7, 1795348801005)
+    await redis.set(views.VOUCHED, "the process before")
+    assert (await it.read(ANA)).freshness == read_model.UNKNOWN
+
+
 async def test_a_customer_restored_right_after_it_was_missed_is_not_denied(redis: Redis) -> None:
     """The projector completes a restarted Redis, and vouches for it, after the miss and before it is judged."""
 

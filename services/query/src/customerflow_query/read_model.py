@@ -44,6 +44,9 @@ class Freshness(NamedTuple):
     as_of: int
 
 
+UNKNOWN = Freshness(0, 0)
+
+
 class PositionNotReached(Exception):
     """The read model has not come as far as was asked for."""
 

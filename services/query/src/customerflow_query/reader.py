@@ -11,7 +11,7 @@ from uuid import UUID
 from customerflow_shared import views
 from customerflow_shared.views import Stored
 
-from customerflow_query.read_model import FAILURES, Found, ReadModel, ReadModelUnavailable, Rebuilding
+from customerflow_query.read_model import FAILURES, UNKNOWN, Found, ReadModel, ReadModelUnavailable, Rebuilding
 
 LARGEST_FETCH = 256
 FETCHES = 4  # at a time; fewer than connections, so that none has to wait for one
@@ -57,12 +57,14 @@ class Reader:
             state, documents = await self.model.fetch(
                 lambda generation: [views.customer_key(generation, one) for one in wanted]
             )
-            complete = all(documents) or await self.model.is_vouched_for(state)
+            complete = await self.model.is_vouched_for(state)
+            # what a restarted Redis has of a customer may be older than what it says of itself
+            freshness = state.freshness if complete else UNKNOWN
             for future, stored in zip(wanted.values(), documents, strict=True):
                 if stored is not None:
-                    future.set_result(Found(views.split(stored), state.freshness))
+                    future.set_result(Found(views.split(stored), freshness))
                 elif complete:
-                    future.set_result(Found(None, state.freshness))
+                    future.set_result(Found(None, freshness))
                 else:
                     _fail([future], Rebuilding("Redis has been restarted"))
         except FAILURES as error:
