@@ -31,14 +31,13 @@ logs: $(READY)  ## Follow the logs of all processes
 rebuild: $(READY)  ## Build the read model again beside the live one, then switch
 	@eval "$$($(LOCAL) env $(INSTANCE))" && $(PY) -m customerflow_projector rebuild
 
-.PHONY: verify
-verify: $(READY)  ## Compare claims and due dates with the events, beside live traffic
-	@eval "$$($(LOCAL) env $(INSTANCE))" && $(PY) -m customerflow_command verify
+.PHONY: rollback
+rollback: $(READY)  ## Go back to the read model that was live before the last rebuild
+	@eval "$$($(LOCAL) env $(INSTANCE))" && $(PY) -m customerflow_projector rollback
 
-.PHONY: load
-load: N ?= 100000
-load: $(READY)  ## Fill it with N invented customers (N=1000000; default 100000), going on where an earlier run was
-	@$(PY) -m services.command.benchmarks.load $(N) --instance $(INSTANCE)
+.PHONY: verify
+verify: $(READY)  ## Compare claims, due dates and the read model with the events, beside live traffic
+	@eval "$$($(LOCAL) env $(INSTANCE))" && $(PY) -m customerflow_command verify && $(PY) -m customerflow_projector verify
 
 .PHONY: stop
 stop:  ## End everything that `make demo` and `make up` started; the data stays
