@@ -163,9 +163,16 @@ async def test_what_an_erasure_has_come_between_is_not_put_together(redis: Redis
     lived = life(200)
     await store(redis, lived)
     past = await past_of(redis)
+    read_before = await past_of(redis)
+    await read_before.document(64)
     await store(redis, ended(lived))
+    for version in (1, 63, 64, 100):
+        with pytest.raises(Vanished):
+            await past.document(version)
     with pytest.raises(Vanished):
-        await past.document(100)
+        await read_before.document(65)
+    with pytest.raises(Vanished):
+        await past.page(lookback.Mark(200), 100, lambda entry: [entry])
     past = await past_of(redis)
     await redis.delete(views.blocks_key(GENERATION, ANA))
     with pytest.raises(Vanished):

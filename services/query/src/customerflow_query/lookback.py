@@ -49,8 +49,7 @@ class Past:
             return self.present.document
         number, after = divmod(version, BLOCK)
         base = (await self._block(number - 1)).document if number else b"{}"
-        if base is None:
-            raise Vanished("the document after a block")
+        assert base is not None  # only of an erased customer there is none
         if not after:
             return bytes(base)
         entries = [timeline.decode(entry) for entry in (await self._entries(number))[:after]]
@@ -109,7 +108,10 @@ class Past:
             packed = await self._redis.lindex(self._key, number)
             if packed is None:
                 raise Vanished("a block of a timeline")
-            self._blocks[number] = timeline.unpack(cast(bytes, packed))
+            block = timeline.unpack(cast(bytes, packed))
+            if (block.document is None) != self.present.erased:
+                raise Vanished("what a block told")
+            self._blocks[number] = block
         return self._blocks[number]
 
 
