@@ -19,4 +19,5 @@ async def test_the_demonstration_runs_and_every_answer_is_as_it_should_be(system
     for fault in ("#/name blank", "#/email email-syntax", "#/taxIds/0/value tax-id-checksum"):
         assert fault in shown
     assert "410 customer-erased" in shown
+    assert "CustomerAddressChanged: addresses" in shown
     assert '"emailVerifiedAt"' in shown

@@ -68,6 +68,7 @@ class Client:
         self._command = command
         self._query = query
         self._delivery_token = delivery_token
+        self._position = "0"
         self.figures = Figures()
 
     async def send(
@@ -85,7 +86,22 @@ class Client:
             raise LocalStackError(
                 f"{method} {path} was answered with {response.status_code} instead of {expected}: {response.text}"
             )
+        self._position = response.headers.get("CustomerFlow-Position", self._position)
         return response
+
+    async def ask(self, path: str, body: object = None, **parameters: str | int) -> dict[str, Any]:
+        """A question about any number of customers, whose answer has all of our own writes in it."""
+        response = await self._query.request(
+            "POST" if body else "GET",
+            path,
+            json=body,
+            params={**parameters, "minPosition": self._position},
+            headers={"Prefer": "wait=5"},
+        )
+        if response.status_code != 200:
+            raise LocalStackError(f"{path} was answered with {response.status_code}: {response.text}")
+        found: dict[str, Any] = response.json()
+        return found
 
     async def register(self, customer: Invented) -> Known:
         answer = (await self.send("POST", "/v1/customers", 201, customer.body)).json()
@@ -183,6 +199,35 @@ async def scenes(client: Client, newcomer: Invented, taken: Invented) -> AsyncIt
     yield "the same e-mail, tax id and number for somebody new", "201: the erased customer holds nothing"
 
 
+async def questions(client: Client, moved: Known, somebody: Invented) -> AsyncIterator[tuple[str, str]]:
+    """What can be found, and what can be looked back at."""
+    words = " ".join(word[:3].lower() for word in somebody.name.split()[:2])
+    found = await client.ask("/v1/customers/search", {"q": words, "count": "exact", "limit": 3})
+    yield f'whose names have words that begin with "{words}"', _listed(found)
+    found = await client.ask("/v1/customers", tag="vip", sort="name", count="exact", limit=3)
+    yield "who is tagged vip, by name", _listed(found)
+    found = await client.ask("/v1/customers/lookup", {"email": somebody.email.upper()})
+    yield "who has an e-mail address, however it is written", _listed(found)
+    told = await client.ask(f"{moved.path}/timeline")
+    yield "what happened to a customer", "\n".join(_told(entry) for entry in told["data"])
+    before = await client.ask(moved.path, atVersion=1)
+    yield "the customer as it was at version 1", f"{before['name']}, {before['addresses'][0]['line1']}"
+    totals = await client.ask("/v1/stats/customers")
+    by_status = ", ".join(f"{status} {number}" for status, number in totals["byStatus"].items())
+    yield "how many there are", f"{by_status}; all up to {totals['projectionLag']:.3f} s ago"
+
+
+def _listed(found: dict[str, Any]) -> str:
+    names = [one["name"] for one in found["data"]]
+    more = found["total"]["value"] - len(names) if "total" in found else 0
+    return "\n".join([*names, *([f"and {more} more"] if more else [])])
+
+
+def _told(entry: dict[str, Any]) -> str:
+    paths = sorted({change["path"].partition("/")[0] for change in entry["changes"]})
+    return f"{entry['version']} {entry['type']}: {', '.join(paths)}"
+
+
 def _faults(refused: httpx.Response) -> str:
     return "\n".join(f"{fault['pointer']} {fault['code']}" for fault in refused.json()["errors"])
 
@@ -195,6 +240,10 @@ async def drive(interfaces: Interfaces, customers: int, console: Console) -> Non
         _print_figures(client.figures, customers, console)
         table = Table("asked", "answered")
         async for asked, answered in scenes(client, newcomer, invented[0]):
+            table.add_row(asked, answered)
+        console.print(table)
+        table = Table("asked", "found")
+        async for asked, answered in questions(client, known[2], invented[0]):
             table.add_row(asked, answered)
         console.print(table)
         document = _worded(await client.read(known[-1]))
