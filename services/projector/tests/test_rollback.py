@@ -64,6 +64,25 @@ async def test_what_was_never_delivered_is_caught_up_first(model: ReadModel, red
     assert await dump(redis, first) == await dump(redis, second)
 
 
+async def test_a_keeper_that_goes_ahead_is_not_taken_for_an_event_store_that_has_lost_events(
+    model: ReadModel, redis: Redis
+) -> None:
+    traffic = Traffic(model, 1)
+    first = (await rebuilt(model, traffic.store)).generation
+    await rebuilt(model, traffic.store, keep_previous=60)
+
+    class Moving(EventStore):
+        async def head(self) -> int:
+            known = await super().head()
+            await traffic.some(1)
+            await model.advance(first, known + 1, await model.run_id())
+            return known
+
+    store = Moving()
+    store.events = traffic.store.events
+    assert await went_back(model, store) == first
+
+
 async def test_who_has_read_a_position_is_not_thrown_back(
     model: ReadModel, redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -24,7 +24,9 @@ async def follow(
 
     Raises FeedUnavailable, FeedBehind, RedisRestarted, or what Redis raises; the next call goes on where this one was.
     """
-    head, position = await feed.head(), await model.checkpoint(generation)
+    # in this order: whoever else follows may move the checkpoint beyond a head that was asked for before
+    position = await model.checkpoint(generation)
+    head = await feed.head()
     if head < position:
         raise FeedBehind(f"the head of the event store is {head}, position {position} has been seen")
     yield position, head

@@ -154,7 +154,8 @@ async def _begun(model: ReadModel, feed: Feed, afresh: bool) -> str:
     """What a rebuild before this one has left, or a new generation."""
     building = (await model.generations()).building
     if building and not afresh and await model.is_ours(building):
-        if await feed.head() >= await model.checkpoint(building):
+        known = await model.checkpoint(building)
+        if await feed.head() >= known:
             return building
         log.warning("the event store knows less than what was built from it; it is built anew", generation=building)
     generation = views.new_generation()
