@@ -1,13 +1,18 @@
 """Whatever is not as the events say is found and put right; live traffic is never mistaken for it."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import resource
+from collections.abc import AsyncIterator, Awaitable, Callable
 from uuid import UUID
 
 import pytest
 from customerflow_projector import verify
 from customerflow_projector.expected import Difference
+from customerflow_projector.feed import FeedBehind
+from customerflow_projector.indexes import indexed
+from customerflow_projector.projections import project
 from customerflow_projector.read_model import ReadModel
+from customerflow_projector.sums import Sums
 from customerflow_projector.verify import FIRST, NoQuietMoment, NothingLive, verifier
 from customerflow_shared import indexing, views
 from customerflow_shared.events import CustomerErased, CustomerTagged, Place, Recorded
@@ -189,7 +194,7 @@ async def test_who_was_stopped_goes_on_after_the_last_customer(model: ReadModel,
     generation = (await rebuilt(model, EventStore(HISTORY))).generation
     await redis.delete(views.customer_key(generation, ANA), views.customer_key(generation, CECILIA))
     differences: list[Difference] = []
-    it = await verifier(model, EventStore(HISTORY), LOOKUPS, lambda one, _: differences.append(one))
+    it = await verifier(model, EventStore(HISTORY, page=1), LOOKUPS, lambda one, _: differences.append(one))
     assert await it.all(after=ANA) == 2
     assert it.after == BRUNO  # the last one of whom nothing differed
     assert differences == [Difference(CECILIA, "missing")]
@@ -227,6 +232,56 @@ async def test_damage_is_found_and_put_right_beside_live_traffic(model: ReadMode
         ],
     }
     assert await found(model, traffic.store) == NOTHING
+
+
+async def test_what_has_moved_since_the_beginning_is_caught_up_with_before_a_quiet_moment_is_looked_for(
+    model: ReadModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(verify, "QUIET_WITHIN", 0.2)
+    monkeypatch.setattr(verify, "NEARLY", 10)
+    traffic = Traffic(model, 1)
+    await rebuilt(model, traffic.store)
+    store, asked = traffic.store, 0
+    by_customer, of_customer = store.by_customer, store.of_customer
+
+    async def meanwhile(after: UUID) -> AsyncIterator[tuple[int, list[Recorded | Place]]]:
+        async for found in by_customer(after):
+            await traffic.some(200)
+            yield found
+
+    async def slowly(customer_id: UUID, after: int) -> list[Recorded | Place]:
+        nonlocal asked
+        asked += 1
+        if asked % 20 == 0:
+            await traffic.some(1)
+        await asyncio.sleep(0.005)
+        return await of_customer(customer_id, after)
+
+    monkeypatch.setattr(store, "by_customer", meanwhile)
+    monkeypatch.setattr(store, "of_customer", slowly)
+    assert await found(model, store) == NOTHING
+
+
+async def test_an_event_store_that_has_lost_events_takes_nothing_from_the_read_model(
+    model: ReadModel, redis: Redis
+) -> None:
+    generation = (await rebuilt(model, EventStore(HISTORY))).generation
+    right = await dump(redis, generation)
+    with pytest.raises(FeedBehind):
+        await found(model, EventStore(HISTORY[:100]), repair=True)
+    assert await dump(redis, generation) == right
+
+
+def test_no_file_is_needed_for_the_sums_of_many_customers() -> None:
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    sums, adds = Sums(), indexed(project(None, HISTORY[0]), LOOKUPS)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, limits[1]))  # of every file
+    try:
+        for number in range(50_000):
+            sums.put(UUID(int=number), 1, adds)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert sums.total()["order:created", ""] == 50_000
 
 
 async def test_without_a_quiet_moment_nothing_is_claimed(model: ReadModel, monkeypatch: pytest.MonkeyPatch) -> None:

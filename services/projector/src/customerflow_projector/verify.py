@@ -20,7 +20,7 @@ from customerflow_shared.indexing import Lookups
 
 from customerflow_projector.apply import by_customer
 from customerflow_projector.expected import Difference, Expected, differences, expected
-from customerflow_projector.feed import Feed, FeedUnavailable
+from customerflow_projector.feed import Feed, FeedBehind, FeedUnavailable
 from customerflow_projector.holdings import Holdings
 from customerflow_projector.progress import Told
 from customerflow_projector.read_model import ReadModel
@@ -30,6 +30,7 @@ LOOKS = 6  # at what differs
 LOOK_AGAIN_AFTER = 0.3  # seconds
 SURE_AFTER = 3  # moments that show the same
 QUIET_WITHIN = 30.0  # seconds
+NEARLY = 100  # customers that move while one has caught up with those before
 AT_ONCE = 50  # customers
 SUSPECTS = 500  # customers that are looked at again together
 PAGES = 50  # of the feed, after which the suspects are looked at again, however few
@@ -90,10 +91,13 @@ class Tail:
 
 
 async def verifier(model: ReadModel, feed: Feed, lookups: Lookups, found: Found, *, repair: bool = False) -> "Verifier":
-    """Of what is live. Raises NothingLive."""
+    """Of what is live. Raises NothingLive; FeedBehind if a repair would take from it what the event store has lost."""
     live = (await model.generations()).live
     if live is None or not await model.is_ours(live):
         raise NothingLive
+    known = await model.checkpoint(live)
+    if (head := await feed.head()) < known:
+        raise FeedBehind(f"the head of the event store is {head}, position {known} has been seen")
     return Verifier(feed, Holdings(model, live, lookups), lookups, found, repair)
 
 
@@ -233,10 +237,13 @@ class Verifier:
     async def _wrong_sums(self, tail: Tail, indexes: set[str]) -> dict[Place, int]:
         """By how much there is too much. What is on its way makes a difference that is another one each time."""
         loop, wrong, times = asyncio.get_running_loop(), dict[Place, int](), 0
+        moved = len(await self._moved(tail))
+        before = moved + 1
+        while NEARLY < moved < before:  # after minutes of looking at customers there is much to catch up with
+            before, moved = moved, len(await self._moved(tail))
         until = loop.time() + QUIET_WITHIN
         while loop.time() < until:
-            for one, history in await tail.follow():
-                self._put(one, expected(history, self._lookups))
+            await self._moved(tail)
             total = self._sums.total()
             names = indexes | {name for name, of in total if not of}
             moment = await self._holdings.moment(names, list(tail.histories))
@@ -257,6 +264,13 @@ class Verifier:
                     return wrong
             await asyncio.sleep(random.uniform(0, LOOK_AGAIN_AFTER / 4))
         raise NoQuietMoment
+
+    async def _moved(self, tail: Tail) -> list[tuple[UUID, list[Event]]]:
+        """Who has moved, after the sums have followed."""
+        moved = await tail.follow()
+        for one, history in moved:
+            self._put(one, expected(history, self._lookups))
+        return moved
 
     async def _extras(self, place: str, customer_id: UUID | None = None) -> int:
         """Find, and remove, what stands in the index and follows from no document; how many there were."""
