@@ -48,7 +48,7 @@ async def killed(model: ReadModel, store: EventStore, chance: random.Random, red
 
 
 async def test_killed_again_and_again_under_load_it_ends_as_a_straight_one(model: ReadModel, redis: Redis) -> None:
-    traffic, chance = Traffic(model, 0, customers=2500, page=20), random.Random(0)
+    traffic, chance = Traffic(model, 0, customers=600, page=10), random.Random(0)
     await rebuilt(model, traffic.store)
     positions = []
     async with traffic.running():
