@@ -2,13 +2,14 @@
 is nowhere.
 
 Fifty customers whose every personal field holds a value that occurs nowhere else go through every command, every
-refusal and every retry. What is searched is all that the system keeps and tells, as its servers answer it. What those
-servers keep in files of their own (binary logs, segments of consumed messages, freed pages) is theirs to forget, by
-retention, and is not looked at.
+question, every refusal and every retry. What is searched is all that the system keeps and tells, as its servers answer
+it. What those servers keep in files of their own (binary logs, segments of consumed messages, freed pages) is theirs to
+forget, by retention, and is not looked at.
 """
 
 import asyncio
 import itertools
+import json
 import os
 import re
 import secrets
@@ -25,8 +26,10 @@ from blackbox.canary import SPELLINGS, Tokens
 from blackbox.customers import Customers, a_customer
 from blackbox.database import database
 from blackbox.every_command import live
+from blackbox.every_question import be_asked_about, be_asked_in_vain
 from blackbox.feed import Feed
 from blackbox.problems import problem
+from blackbox.questions import LOOKUP, SEARCH, ask
 from blackbox.sink import Sink
 from blackbox.subject import Driven, Subject
 from blackbox.system import System
@@ -35,6 +38,7 @@ from customerflow_local.stack import Stack
 
 CUSTOMERS = 50
 AT_ONCE = 8
+LONG = 70  # versions of one of them, so that its timeline has a block
 REPORTING = ("customerflow-command", "customerflow-relay", "customerflow-projector")
 TABLES = {"cf_events", "cf_outbox", "cf_claims", "cf_customer_keys", "cf_idempotency", "cf_due"}
 
@@ -67,7 +71,11 @@ async def subjects(system: System, customers: Customers, tokens: Tokens, driven:
     async def lived(number: int, subject: Subject) -> None:
         async with turn:
             await live(subject, by_upsert=number % 5 == 0)
+            while number == 1 and subject.version < LONG:
+                await subject.does("PATCH", subject.path, subject.names())
             assert (await customers.read(subject.customer))["version"] == subject.version
+            await be_asked_about(subject)
+            await be_asked_in_vain(subject)
 
     await asyncio.gather(*itertools.starmap(lived, enumerate(subjects)))
     return subjects
@@ -135,6 +143,11 @@ async def test_every_kind_of_refusal_was_driven(driven: Driven, subjects: list[S
     assert min(driven.refused.values()) >= CUSTOMERS
 
 
+async def test_no_question_is_refused_by_repeating_it(driven: Driven, tokens: Tokens, subjects: list[Subject]) -> None:
+    assert len(driven.unanswered) > CUSTOMERS * 25
+    assert tokens.seen_in(b"\n".join(driven.unanswered)) == []
+
+
 # While they live
 
 
@@ -142,6 +155,11 @@ async def test_redis_is_where_personal_data_stands(system: System, tokens: Token
     """The one allowed place, so that the search is known to look for the right thing in the right form."""
     kinds = {sighting.partition(",")[0] for sighting in tokens.seen_in(await dumps.read_model(system))}
     assert kinds >= {"word", "phone", "cpf", "day"}
+
+
+async def test_so_do_timelines(customers: Customers, tokens: Tokens, subjects: list[Subject]) -> None:
+    for told in await timelines(customers, subjects):
+        assert tokens.seen_in(told)
 
 
 async def test_no_table_holds_personal_data(system: System, tokens: Tokens, subjects: list[Subject]) -> None:
@@ -202,6 +220,27 @@ async def test_keys_claims_answers_and_dates_are_gone(system: System, erased: li
 
 async def test_redis_holds_no_trace_of_it(system: System, tokens: Tokens, erased: list[Subject]) -> None:
     assert tokens.seen_in(await dumps.read_model(system)) == []
+
+
+async def test_timelines_tell_nothing_of_it(customers: Customers, tokens: Tokens, erased: list[Subject]) -> None:
+    for told in await timelines(customers, erased):
+        assert tokens.seen_in(told) == []
+        assert all(entry["redacted"] for entry in json.loads(told)["data"])
+
+
+async def test_no_question_finds_it(customers: Customers, tokens: Tokens, erased: list[Subject]) -> None:
+    every = {"status": ["active", "suspended", "archived", "erased"], "limit": 200}
+    for kind, made in tokens.made.items():
+        for token in map(bytes.decode, made[:: len(made) // 20 + 1]):
+            if kind == "word":
+                found = await ask(customers, SEARCH, {"q": token, **every})
+                assert found.json() == {"data": []}
+                assert (await ask(customers, LOOKUP, {"email": f"{token}@example.com"})).json() == {"data": []}
+            if kind == "phone":
+                assert (await ask(customers, LOOKUP, {"phone": f"+{token}"})).json() == {"data": []}
+            if kind == "cpf":
+                body = {"taxId": {"type": "br_cpf", "value": token}}
+                assert (await ask(customers, LOOKUP, body)).json() == {"data": []}
 
 
 async def test_no_queue_holds_a_trace_of_it(
@@ -273,6 +312,16 @@ async def still_gone(system: System, customers: Customers, tokens: Tokens, erase
     for subject in erased:
         await eventually(partial(_is_gone, customers, subject), within=60)
     assert tokens.seen_in(await dumps.read_model(system)) == []
+
+
+async def timelines(customers: Customers, subjects: list[Subject]) -> list[bytes]:
+    """As they are answered, whole."""
+    found = []
+    for subject in subjects:
+        answer = await ask(customers, f"{subject.path}/timeline", limit=200)
+        assert len(answer.json()["data"]) >= min(subject.version, 200)
+        found.append(answer.content)
+    return found
 
 
 async def tables_hold_nothing(system: System, tokens: Tokens) -> None:

@@ -3,16 +3,22 @@
 import asyncio
 import json
 import os
+import secrets
 import signal
 import sys
 import time
 from collections import Counter
+from contextlib import aclosing
+from typing import Any
 
 import redis.asyncio
 from blackbox.broker import SHARDS, channel, listening, overtaken, shard_queue
-from blackbox.customers import Customer, Customers
+from blackbox.customers import Customer, Customers, Json
 from blackbox.feed import Feed
 from blackbox.load import all_seen, light_load, many, read_model_equals_fold
+from blackbox.problems import problem
+from blackbox.questions import LIST, LOOKUP, SEARCH
+from blackbox.stream import Stream
 from blackbox.system import System
 from blackbox.waiting import eventually
 from customerflow_local.stack import Stack
@@ -42,6 +48,75 @@ async def test_an_emptied_redis_is_filled_again_and_never_denies_a_customer(
     changed = [*known, *meanwhile]
     await all_seen(customers, changed, within=20)
     await read_model_equals_fold(customers, feed, before, changed)
+
+
+async def test_an_emptied_redis_shows_whole_lists_or_none_and_no_change_is_missed(
+    own_stack: Stack, system: System, customers: Customers, feed: Feed
+) -> None:
+    token, before = secrets.token_hex(5), await feed.head()
+    known = [await customers.register(name=f"Known {token} {number}", tags=[token]) for number in range(60)]
+    await all_seen(customers, known, within=10)
+    everybody, first = {customer.id for customer in known}, known[0]
+    email = (await customers.read(first))["email"]
+    questions: dict[str, tuple[str, str, Json | None, set[Any]]] = {
+        "list": ("GET", f"{LIST}?tag={token}&limit=200", None, everybody),
+        "by name": ("GET", f"{LIST}?tag={token}&sort=name&limit=200", None, everybody),
+        "search": ("POST", SEARCH, {"q": token, "limit": 200}, everybody),
+        "look-up": ("POST", LOOKUP, {"email": email}, {first.id}),
+        "timeline": ("GET", f"{first.path}/timeline", None, {1}),
+        "detail": ("GET", first.path, None, {first.id}),
+    }
+    answers: Counter[tuple[str, str]] = Counter()
+    emptied, healed = asyncio.Event(), asyncio.Event()
+
+    async def ask(name: str) -> None:
+        method, path, body, expected = questions[name]
+        while not healed.is_set():
+            answer = await customers.query.request(method, path, json=body)
+            if answer.status_code == 200:
+                told = answer.json()
+                found = [one.get("id", one["version"]) for one in told.get("data", [told])]
+                assert Counter(found) == Counter(expected), f"{name}: {len(found)} of {len(expected)}"
+                answers[name, "whole"] += emptied.is_set()
+            else:
+                problem(answer, 503, "rebuilding")
+                answers[name, "none"] += 1
+            await asyncio.sleep(0.01)
+
+    async def empty() -> None:
+        await asyncio.sleep(0.5)
+        async with redis.asyncio.Redis.from_url(system.redis) as observer:
+            await observer.flushall()
+        emptied.set()
+        deadline = time.monotonic() + 30
+        while any(answers[name, "none"] == 0 or answers[name, "whole"] < 20 for name in questions):
+            assert time.monotonic() < deadline, answers
+            await asyncio.sleep(0.05)
+        healed.set()
+
+    stream = Stream(system, before)
+    async with light_load(customers) as meanwhile, asyncio.TaskGroup() as group:
+        told = asyncio.create_task(_followed(stream, feed, healed))
+        for name in questions:
+            group.create_task(ask(name))
+        group.create_task(empty())
+    await all_seen(customers, [*known, *meanwhile], within=20)
+    changes = await told
+    assert stream.resets == 0
+    assert [one["position"] for one in changes] == list(range(before + 1, changes[-1]["position"] + 1))
+
+
+async def _followed(stream: Stream, feed: Feed, healed: asyncio.Event) -> list[Json]:
+    """All changes up to one that came after all was well again, over one connection."""
+    found, end = [], sys.maxsize
+    async with aclosing(stream.changes()) as changes:
+        async for change in changes:
+            found.append(change)
+            if healed.is_set() and end == sys.maxsize:
+                end = await feed.head()
+            if change["position"] >= end:
+                break
+    return found
 
 
 async def test_a_deleted_shard_queue_comes_back_and_what_was_in_it_is_not_lost(

@@ -1,6 +1,7 @@
 """All that a server or program keeps, as bytes to search in."""
 
 import json
+import zlib
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -63,11 +64,19 @@ def logs(stack: Stack) -> Iterator[tuple[str, bytes]]:
         yield log.name, log.read_bytes()
 
 
+def _unpacked(value: bytes) -> bytes:
+    """What is within, if it is compressed."""
+    try:
+        return b" " + zlib.decompress(value)
+    except zlib.error:
+        return b""
+
+
 def _bytes(value: Any) -> bytes:
     """Bytes as they are: an escape could hide what is searched for."""
     match value:
         case bytes():
-            return value
+            return value + _unpacked(value)
         case str():
             return value.encode()
         case dict():

@@ -18,11 +18,12 @@ LONG_AGO: Final = "2026-01-02T03:04:05.678Z"
 
 @dataclass
 class Driven:
-    """What has been done so far, by all customers together."""
+    """What has been done so far, by all customers together; `unanswered` is how questions were refused."""
 
     succeeded: set[tuple[str, str]] = field(default_factory=set)
     refused: Counter[str] = field(default_factory=Counter)
     replayed: int = 0
+    unanswered: list[bytes] = field(default_factory=list)
 
 
 class Subject:
