@@ -13,7 +13,7 @@ from customerflow_projector.indexes import indexed
 from customerflow_projector.projections import project
 from customerflow_projector.read_model import ReadModel
 from customerflow_projector.sums import Sums
-from customerflow_projector.verify import FIRST, NoQuietMoment, NothingLive, verifier
+from customerflow_projector.verify import FIRST, LiveNoMore, NoQuietMoment, NothingLive, verifier
 from customerflow_shared import indexing, views
 from customerflow_shared.events import CustomerErased, CustomerTagged, Place, Recorded
 from redis.asyncio import Redis
@@ -188,6 +188,27 @@ async def test_single_customers_are_put_right_wherever_they_stand(model: ReadMod
     told = await found(model, EventStore(HISTORY), repair=True, customers=[ANA, CECILIA])
     assert {one.customer_id for one in told[True]} == {ANA, CECILIA}
     assert await dump(redis, generation) == right
+
+
+async def test_totals_move_with_a_single_customer_that_was_behind(model: ReadModel) -> None:
+    await rebuilt(model, EventStore(HISTORY))
+    erased = recorded(ERASED, 5, customer_id=BRUNO, position=len(HISTORY) + 1)
+    store = EventStore([*(redacted(one) if one.customer_id == BRUNO else one for one in HISTORY), redacted(erased)])
+    told = await found(model, store, repair=True, customers=[BRUNO])
+    assert told[True]
+    assert told[False] == []
+    assert await found(model, store) == NOTHING
+
+
+@pytest.mark.parametrize("kept", [0, 60])
+async def test_a_generation_that_is_live_no_more_is_not_judged(model: ReadModel, redis: Redis, kept: float) -> None:
+    generation = (await rebuilt(model, EventStore(HISTORY))).generation
+    it = await verifier(model, EventStore(HISTORY), LOOKUPS, lambda *_: pytest.fail("judged"), repair=True)
+    await rebuilt(model, EventStore(HISTORY), keep_previous=kept)
+    left = await dump(redis, generation)
+    with pytest.raises(LiveNoMore):
+        await it.all()
+    assert await dump(redis, generation) == left
 
 
 async def test_who_was_stopped_goes_on_after_the_last_customer(model: ReadModel, redis: Redis) -> None:

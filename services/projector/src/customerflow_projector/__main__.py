@@ -29,7 +29,7 @@ from customerflow_projector.generations import Behind, Moved, RebuildRunning
 from customerflow_projector.progress import Pace, Told
 from customerflow_projector.read_model import ReadModel
 from customerflow_projector.rebuild import GenerationsDiffer, NoWayBack, Report, rebuild, roll_back
-from customerflow_projector.verify import FIRST, NoQuietMoment, NothingLive
+from customerflow_projector.verify import FIRST, LiveNoMore, NoQuietMoment, NothingLive
 from customerflow_projector.verify import verifier as live_verifier
 
 T = TypeVar("T")
@@ -41,6 +41,7 @@ FAILURES = (
     Behind,
     NoWayBack,
     NoQuietMoment,
+    LiveNoMore,
     NothingLive,
     GenerationsDiffer,
     FeedUnavailable,
@@ -172,8 +173,9 @@ async def _verify(config: app.ToolSettings, repair: bool, after: UUID, customers
             else:
                 with _progress("customers") as told:
                     await verifier.all(told, after=after)
-        except asyncio.CancelledError:
-            click.echo(f"go on with --after {verifier.after}", err=True)
+        except (asyncio.CancelledError, FeedUnavailable, RedisError, OSError):
+            if verifier.after != FIRST:
+                click.echo(f"go on with --after {verifier.after}", err=True)
             raise
         finally:
             if table.row_count:

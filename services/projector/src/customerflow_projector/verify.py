@@ -47,6 +47,10 @@ class NoQuietMoment(Exception):
     """So much was happening that sizes and totals could not be compared; the customers have been."""
 
 
+class LiveNoMore(Exception):
+    """Another generation has become live meanwhile: what was compared is not what is read. Begin again."""
+
+
 class NothingLive(Exception):
     """There is no read model of this release; the projector builds it."""
 
@@ -117,7 +121,7 @@ class Verifier:
     async def all(self, told: Told = lambda *_: None, *, after: UUID = FIRST) -> int:
         """How many customers there are. Only from the beginning on, sizes and totals are compared as well.
 
-        Raises NoQuietMoment, FeedUnavailable, or what Redis raises.
+        Raises NoQuietMoment, LiveNoMore, FeedUnavailable, or what Redis raises.
         """
         self.after = after
         try:
@@ -194,6 +198,7 @@ class Verifier:
             self._suspects = set()
             differing = await self._look_at(suspects)
         self._suspects = set()
+        await self._sure_of_what_is_read()
         for found, document, right in differing:
             one, repaired = found[0].customer_id, False
             if self._repair and one and right.readable:
@@ -202,6 +207,11 @@ class Verifier:
                 self._left.add(one)
             for difference in found:
                 self._found(difference, repaired)
+
+    async def _sure_of_what_is_read(self) -> None:
+        """Raises LiveNoMore. Nothing keeps a generation right that was left, nor is one repaired that is removed."""
+        if not await self._holdings.are_live():
+            raise LiveNoMore
 
     def _put(self, customer_id: UUID, right: Expected) -> None:
         self._sums.put(customer_id, right.version, right.indexed if right.view else None)
@@ -220,6 +230,7 @@ class Verifier:
 
         tail = Tail(self._feed, position)
         wrong = await self._wrong_sums(tail, indexes)
+        await self._sure_of_what_is_read()
         for (name, total), by in sorted(wrong.items()):
             if total:
                 if self._repair:
@@ -231,8 +242,9 @@ class Verifier:
             for (name, total), by in sorted((await self._wrong_sums(tail, indexes)).items()):
                 self._found(Difference(None, "total", f"{name}:{total}".rstrip(":"), by), False)
 
-        self._suspects |= tail.moved  # they were looked at before they moved
-        await self._look_again()
+        while tail.moved:  # they were looked at before they moved
+            self._suspects |= {tail.moved.pop() for _ in range(min(SUSPECTS, len(tail.moved)))}
+            await self._look_again()
 
     async def _wrong_sums(self, tail: Tail, indexes: set[str]) -> dict[Place, int]:
         """By how much there is too much. What is on its way makes a difference that is another one each time."""
