@@ -238,6 +238,33 @@ async def test_live_traffic_is_not_mistaken_for_damage(model: ReadModel, seed: i
     assert await found(model, traffic.store) == NOTHING
 
 
+async def test_a_customer_that_never_rests_is_not_mistaken_for_damage(
+    model: ReadModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    traffic, asked = Traffic(model, 1, customers=2), 0
+    await rebuilt(model, traffic.store)
+    monkeypatch.setattr(traffic._chance, "choice", lambda customers: customers[0])
+    by_customer, of_customer = traffic.store.by_customer, traffic.store.of_customer
+
+    async def moving(after: UUID) -> AsyncIterator[tuple[int, list[Recorded | Place]]]:
+        async for found in by_customer(after):
+            await traffic.some(1)
+            yield found
+
+    async def moving_at_every_look(customer_id: UUID, after: int) -> list[Recorded | Place]:
+        nonlocal asked
+        asked += 1
+        events = await of_customer(customer_id, after)
+        if asked % (verify.LOOKS + 1):
+            await traffic.some(1)
+        return events
+
+    monkeypatch.setattr(traffic.store, "by_customer", moving)
+    monkeypatch.setattr(traffic.store, "of_customer", moving_at_every_look)
+    assert await found(model, traffic.store) == NOTHING
+    assert asked > verify.LOOKS
+
+
 async def test_damage_is_found_and_put_right_beside_live_traffic(model: ReadModel, redis: Redis) -> None:
     traffic = Traffic(model, 1)
     generation = (await rebuilt(model, traffic.store)).generation
