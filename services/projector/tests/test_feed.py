@@ -108,9 +108,9 @@ async def test_a_feed_with_a_fault_is_unavailable(body: bytes, message: str) -> 
 
 @pytest.mark.parametrize("status", [401, 404, 500, 503])
 async def test_a_refusal_is_unavailability(status: int) -> None:
-    with pytest.raises(FeedUnavailable, match=f"the feed answers {status}"):
+    with pytest.raises(FeedUnavailable, match=f"event feed answers {status}"):
         await read(answering(b"", status=status))
-    with pytest.raises(FeedUnavailable, match=f"the feed answers {status}"):
+    with pytest.raises(FeedUnavailable, match=f"event feed answers {status}"):
         await answering(b"", status=status).of_customer(ANA, 0)
     with pytest.raises(FeedUnavailable):
         await answering(b"", status=status).ping()
@@ -134,7 +134,7 @@ async def test_a_connection_that_fails_is_unavailability(error: type[httpx.Trans
 
     with pytest.raises(FeedUnavailable) as caught:
         await read(feed(handler))
-    assert str(caught.value) == error.__name__
+    assert str(caught.value) == f"the command service's event feed cannot be read: {error.__name__}"
 
 
 async def test_a_connection_that_breaks_off_is_unavailability() -> None:

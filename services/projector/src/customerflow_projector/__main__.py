@@ -15,7 +15,7 @@ from customerflow_shared.indexing import Lookups
 from redis.exceptions import RedisError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from customerflow_projector import app, read_model
@@ -147,7 +147,7 @@ def _show(comparison: Comparison) -> None:
     """What differs: of the live generation from the new one."""
     if not comparison.counts:
         return
-    table = Table("customer", "index or total", "what differs")
+    table = Table(_customer(), "index or total", "what differs")
     for one in comparison.differences[:SHOWN]:
         table.add_row(str(one.customer_id or ""), one.place, one.what)
     Console().print(table)
@@ -157,7 +157,7 @@ def _show(comparison: Comparison) -> None:
 
 async def _verify(config: app.ToolSettings, repair: bool, after: UUID, customers: Sequence[UUID]) -> Counter[bool]:
     """How many differences were repaired, and how many were not."""
-    table, fates = Table("customer", "what differs", "index or total", "by", "fate"), Counter[bool]()
+    table, fates = Table(_customer(), "what differs", "index or total", "by", "fate"), Counter[bool]()
 
     def found(one: Difference, repaired: bool) -> None:
         fates[repaired] += 1
@@ -181,6 +181,11 @@ async def _verify(config: app.ToolSettings, repair: bool, after: UUID, customers
             if table.row_count:
                 Console().print(table)
     return fates
+
+
+def _customer() -> Column:
+    """Never cut, however narrow the terminal: the next command wants the whole id."""
+    return Column("customer", no_wrap=True, min_width=36)
 
 
 async def _roll_back(config: app.ToolSettings) -> str:
@@ -207,7 +212,7 @@ def _progress(of: str) -> Iterator[Told]:
 
 
 async def _print_parked(config: app.ToolSettings) -> None:
-    table = Table("customer", "position", "version", "attempts", "since", "error")
+    table = Table(_customer(), "position", "version", "attempts", "since", "error")
     async with _tools(config) as (model, _):
         live = (await model.generations()).live
         for customer_id, entry in (await model.parked(live) if live else {}).items():

@@ -96,10 +96,10 @@ class Feed:
         try:
             async with self._client.stream("GET", path, params=parameters) as response:
                 if response.status_code != 200:
-                    raise FeedUnavailable(f"the feed answers {response.status_code}")
+                    raise FeedUnavailable(f"the command service's event feed answers {response.status_code}")
                 yield response
         except (httpx.HTTPError, KeyError, ValueError) as error:  # of the server, the head, a line
-            raise FeedUnavailable(type(error).__name__) from None
+            raise FeedUnavailable(f"the command service's event feed cannot be read: {type(error).__name__}") from None
 
 
 def connect(url: str, token: str) -> httpx.AsyncClient:
