@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from itertools import permutations
 
 import pytest
+from customerflow_projector import read_model
 from customerflow_projector.read_model import ReadModel
 from customerflow_shared import views
 from customerflow_shared.events import Place, Recorded
@@ -42,6 +43,16 @@ async def test_what_is_next_is_applied_and_what_is_not_waits_for_its_turn(model:
     assert await marked(model, 8, 3) == 4
     assert await marked(model, 5) == 6
     assert await marked(model, 7) == 8
+    assert not await redis.exists(views.key(GENERATION, "handled"))
+
+
+async def test_what_has_waited_is_taken_in_portions_for_redis_to_answer_between(
+    model: ReadModel, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(read_model, "TAKEN_AT_ONCE", 3)
+    await marked(model, *range(2, 15))
+    assert await marked(model, 1) == 4
+    assert [await marked(model, one, one + 1) for one in range(1, 20, 2)][-1] == 20
     assert not await redis.exists(views.key(GENERATION, "handled"))
 
 

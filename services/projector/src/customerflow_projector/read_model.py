@@ -27,6 +27,7 @@ tracer = trace.get_tracer("customerflow.projector")
 
 SCAN_PAGE = 500
 STORED_AT_ONCE = 100  # customers
+TAKEN_AT_ONCE = 5000  # positions, while Redis does nothing else
 LONG_AGO = datetime.fromtimestamp(0, UTC)
 
 # KEYS: the customer. ARGV: the version it must have (0: none), then commands, each behind the number of its words.
@@ -45,10 +46,11 @@ end
 return -1
 """
 
-# KEYS: applied, handled, changes, live. ARGV: the generation, the channel, how many lines of changes are kept; then
-# position, milliseconds and line (empty: none) of each event, by position. What is next moves `applied`, whose
-# milliseconds are the latest of all before; what comes later waits in `handled`. A move of the live generation is told
-# to who listens.
+# KEYS: applied, handled, changes, live. ARGV: the generation, the channel, how many lines of changes are kept, how many
+# positions are taken from `handled`; then position, milliseconds and line (empty: none) of each event, by position.
+# What is next moves `applied`, whose milliseconds are the latest of all before; what comes later waits in `handled`. Of
+# that so many are taken at once; the others by later marks, for whoever follows the feed comes by all positions. A move
+# of the live generation is told to who listens.
 _MARK = """
 local applied, latest = string.match(redis.call('GET', KEYS[1]) or '0 0', '^(%d+) (%d+)$')
 applied, latest = tonumber(applied), tonumber(latest)
@@ -57,7 +59,7 @@ local function take(position, milliseconds)
   if position == applied + 1 then applied, latest = position, math.max(latest, milliseconds) end
   return position <= applied
 end
-for at = 4, #ARGV, 3 do
+for at = 5, #ARGV, 3 do
   local position = tonumber(ARGV[at])
   if position > applied then
     if ARGV[at + 2] ~= '' then redis.call('ZADD', KEYS[3], position, ARGV[at + 2]) end
@@ -68,8 +70,9 @@ for at = 4, #ARGV, 3 do
 end
 redis.call('ZREMRANGEBYRANK', KEYS[3], 0, -1 - tonumber(ARGV[3]))
 if applied == before then return end
-local waiting = redis.call('ZRANGE', KEYS[2], 0, 0)[1]
-while waiting do
+local waiting, left = redis.call('ZRANGE', KEYS[2], 0, 0)[1], tonumber(ARGV[4])
+while waiting and left > 0 do
+  left = left - 1
   local position, milliseconds = string.match(waiting, '^(%d+) (%d+)$')
   if not take(tonumber(position), tonumber(milliseconds)) then break end
   redis.call('ZREM', KEYS[2], waiting)
@@ -272,7 +275,7 @@ class ReadModel:
         if not handled:
             return
         keys = [views.key(generation, name) for name in ("applied", "handled", "changes")]
-        words: list[str | bytes | int] = [generation, views.CHANGED, views.CHANGES_KEPT]
+        words: list[str | bytes | int] = [generation, views.CHANGED, views.CHANGES_KEPT, TAKEN_AT_ONCE]
         for event in sorted(handled, key=lambda event: event.position):
             words += (event.position, *_told(event))
         await self.redis.eval(_MARK, 4, *keys, views.LIVE, *words)

@@ -28,6 +28,7 @@ from customerflow_projector.sums import Place, Sums
 
 LOOKS = 6  # at what differs
 LOOK_AGAIN_AFTER = 0.3  # seconds
+GLIMPSES = 20  # of a customer that never rests, until one is of a single version
 SURE_AFTER = 3  # moments that show the same
 QUIET_WITHIN = 30.0  # seconds
 NEARLY = 100  # customers that move while one has caught up with those before
@@ -212,7 +213,7 @@ class Verifier:
 
     async def _is_on_its_way(self, customer_id: UUID, seen: bytes | None) -> bool:
         """Whether all is right at the version that the document has, and that is the newest or newer than was seen."""
-        for _ in range(LOOKS):
+        for _ in range(GLIMPSES):
             version = (await self._holdings.moment(set(), [customer_id])).versions[customer_id]
             events = await self._feed.of_customer(customer_id, 0)
             then = expected(events[:version], self._lookups)
