@@ -121,14 +121,16 @@ def _headers(described: Mapping[str, str]) -> Any:
     }
 
 
-def inline_schema(struct: type[msgspec.Struct]) -> Any:
-    """A struct's JSON schema without references, in the form in which msgspec gives it; Litestar passes it through."""
-    _, definitions = msgspec.json.schema_components([struct], ref_template="{name}")
+def inline_schema(struct: Any) -> Any:
+    """The JSON schema of a struct, or of one that is annotated, without references, in the form in which msgspec gives
+    it; Litestar passes it through.
+    """
+    (whole,), definitions = msgspec.json.schema_components([struct], ref_template="{name}")
 
     def resolved(schema: Any) -> Any:
         match schema:
-            case {"$ref": name}:
-                return resolved(definitions[name])
+            case {"$ref": name, **more}:
+                return resolved(definitions[name]) | more
             case dict():
                 return {key: resolved(value) for key, value in schema.items()}
             case list():
@@ -136,4 +138,4 @@ def inline_schema(struct: type[msgspec.Struct]) -> Any:
             case _:
                 return schema
 
-    return resolved(definitions[struct.__name__])
+    return resolved(whole)

@@ -3,10 +3,11 @@ ASGI does not describe itself.
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any, TypeAlias
 
 from customerflow_shared.openapi import Answer, Body, header, inline_schema, operation
 from customerflow_shared.problems import MEDIA_TYPE, ProblemDocument, responses
+from customerflow_shared.values import CustomerStatus
 from customerflow_shared.views import CustomerView
 from litestar import HttpMethod
 from litestar.openapi import ResponseSpec
@@ -22,6 +23,7 @@ from litestar.openapi.spec import (
     Schema,
 )
 from litestar.openapi.spec.enums import OpenAPIFormat, OpenAPIType
+from msgspec import Meta
 
 READ = [HttpMethod.GET, HttpMethod.HEAD]
 
@@ -65,6 +67,18 @@ def query(name: str, description: str, schema: Schema, *, required: bool = False
         example=example,
     )
 
+
+class ListedCustomer(CustomerView, frozen=True, kw_only=True, rename="camel"):
+    """A customer, or what is left of one: in place of all else an erased one has `erasedAt`."""
+
+    status: CustomerStatus  # type: ignore[assignment]  # those of the living and `erased`
+    erased_at: str | None = None
+
+
+_IN_PART = Meta(extra_json_schema={"required": ["id", "version"]})
+InPart: TypeAlias = Annotated[CustomerView, _IN_PART]
+"""With the fields that were asked for."""
+ListedInPart: TypeAlias = Annotated[ListedCustomer, _IN_PART]
 
 FIELDS = query(
     "fields",
@@ -144,7 +158,7 @@ _PROBLEMS = responses(
 
 
 def customer_path() -> PathItem:
-    document = {"application/json": OpenAPIMediaType(schema=inline_schema(CustomerView), example=CUSTOMER)}
+    document = {"application/json": OpenAPIMediaType(schema=inline_schema(InPart), example=CUSTOMER)}
     problem = inline_schema(ProblemDocument)
     headers: Any = {
         name: OpenAPIHeader(description=description, schema=Schema(type=OpenAPIType.STRING))

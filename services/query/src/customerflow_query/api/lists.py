@@ -16,7 +16,6 @@ from customerflow_shared.problems import Fault, Problem
 from customerflow_shared.problems.codes import ASKED
 from customerflow_shared.requests import Parameters
 from customerflow_shared.values import CustomerStatus, CustomerType
-from customerflow_shared.views import CustomerView
 from litestar import Request, Response, post, route
 from litestar.di import NamedDependency
 from litestar.openapi.spec import Parameter, Schema
@@ -63,7 +62,7 @@ class Total(msgspec.Struct, frozen=True, kw_only=True):
 class Listing(msgspec.Struct, frozen=True, kw_only=True):
     """Documents as they are stored; of an erased customer only `id`, `version`, `status` and `erasedAt`."""
 
-    data: list[CustomerView]
+    data: list[documentation.ListedInPart]
     next: str | UnsetType = UNSET
     total: Total | UnsetType = UNSET
 

@@ -19,7 +19,7 @@ from customerflow_shared.inputs.tax_ids import TAX_ID, typed_number
 from customerflow_shared.openapi import JSON, Answer, Body
 from customerflow_shared.problems import Problem
 from customerflow_shared.values import ExternalId
-from customerflow_shared.views import CustomerView, Stored
+from customerflow_shared.views import Stored
 from litestar import Request, Response, post
 from litestar.di import NamedDependency
 
@@ -48,7 +48,7 @@ class LookupBody(Struct, kw_only=True):
 class Holders(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """`truncated` if there are more than are shown."""
 
-    data: list[CustomerView]
+    data: list[documentation.InPart]
     truncated: bool = False
 
 
