@@ -253,6 +253,22 @@ async def test_a_total_that_costs_too_much_is_a_lower_bound(
     assert (await page_of(lists, model, {"count": "exact"})).total == (len(expected(population, {})), "eq")
 
 
+@pytest.mark.parametrize(
+    "asked", [{"hasConsent": ["marketing/email"]}, {"tag": ["vip", "late", "new"], "type": ["person", "company"]}]
+)
+async def test_what_a_total_costs_is_bounded_by_look_ups(
+    redis: Redis, model: ReadModel, lists: Lists, monkeypatch: pytest.MonkeyPatch, asked: dict[str, Any]
+) -> None:
+    monkeypatch.setattr(listing_pages, "CHUNK", 10)
+    monkeypatch.setattr(listing_pages, "COUNTED", 300)
+    population = people(random.Random(6), 290)  # all of whom may be looked at, but not as often as this takes
+    await populate(redis, population)
+    total = (await page_of(lists, model, asked | {"count": "exact"})).total
+    assert total
+    assert total.relation == "gte"
+    assert 0 < total.value < len(expected(population, asked))
+
+
 async def test_a_page_looks_at_no_more_than_it_may(
     redis: Redis, model: ReadModel, lists: Lists, monkeypatch: pytest.MonkeyPatch
 ) -> None:

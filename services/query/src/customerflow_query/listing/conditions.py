@@ -16,6 +16,7 @@ from customerflow_query.listing.asking import Filters, Range
 from customerflow_query.listing.sources import Place, bounds
 
 CREATED, UPDATED, NAME = "order:created", "order:updated", "order:name"
+DOCUMENT = 5  # look-ups that take as long as to read one document
 
 
 Check: TypeAlias = Callable[[Sequence[bytes], Sequence[Place]], Awaitable[list[bool]]]
@@ -124,6 +125,8 @@ class Test:
             checks.append(partial(self._within, UPDATED, filters.updated))
         self._checks = checks
         self.each = sum(len(part.facets) or 1 for part in others) + len(checks)
+        if filters.consents:
+            self.each += DOCUMENT  # it tells whether one has expired
 
     @property
     def is_needed(self) -> bool:

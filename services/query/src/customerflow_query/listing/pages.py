@@ -16,7 +16,17 @@ from customerflow_shared.values import ConsentState
 from customerflow_shared.views import Stored, timestamp
 
 from customerflow_query.listing.asking import Filters, Question
-from customerflow_query.listing.conditions import CREATED, NAME, UPDATED, Index, Part, Test, first_member, size
+from customerflow_query.listing.conditions import (
+    CREATED,
+    DOCUMENT,
+    NAME,
+    UPDATED,
+    Index,
+    Part,
+    Test,
+    first_member,
+    size,
+)
 from customerflow_query.listing.cursors import Cursors
 from customerflow_query.listing.sources import ByBytes, ByTime, Gathered, Place, Source
 from customerflow_query.read_model import ReadModel, Vanished
@@ -26,7 +36,7 @@ ASKED = 10_000
 GATHERED = 2_000
 CHUNK = 1_000
 STEP = 100  # candidates at least, so that what is left of a budget is not spent in ever smaller chunks
-COUNTED = 100_000
+COUNTED = 100_000  # candidates for a total, and about so many times they are looked up
 AT_ONCE = 200  # documents
 
 # facets of which a customer has one at most: their sets have nobody in common
@@ -117,6 +127,7 @@ class Lists:
         now, wanted = timestamp(self._now()), frozenset(filters.consents)
         for first in range(0, len(passed), AT_ONCE):
             batch = passed[first : first + AT_ONCE]
+            test.asked += DOCUMENT * len(batch)
             documents = await self._documents(index, batch, erased=False)
             found += [one for one, stored in zip(batch, documents, strict=True) if _consents_to(stored, wanted, now)]
             if len(found) >= enough:
@@ -139,7 +150,7 @@ class Lists:
         test = Test(index, filters, parts, source=smallest, relevance=smallest.word is not None)
         value = looked_at = 0
         after: Place | None = None
-        while looked_at < COUNTED:
+        while looked_at < COUNTED and test.asked < COUNTED:
             places, ended = await source.after(after, min(CHUNK, COUNTED - looked_at))
             value += len(await self._passed(test, index, filters, places, enough=CHUNK + 1))
             if ended:
