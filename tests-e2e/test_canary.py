@@ -75,7 +75,8 @@ async def subjects(system: System, customers: Customers, tokens: Tokens, driven:
                 await subject.does("PATCH", subject.path, subject.names())
             assert (await customers.read(subject.customer))["version"] == subject.version
             await be_asked_about(subject)
-            await be_asked_in_vain(subject)
+            if number % 5 == 0:
+                await be_asked_in_vain(subject)
 
     await asyncio.gather(*itertools.starmap(lived, enumerate(subjects)))
     return subjects
@@ -144,7 +145,7 @@ async def test_every_kind_of_refusal_was_driven(driven: Driven, subjects: list[S
 
 
 async def test_no_question_is_refused_by_repeating_it(driven: Driven, tokens: Tokens, subjects: list[Subject]) -> None:
-    assert len(driven.unanswered) > CUSTOMERS * 25
+    assert len(driven.unanswered) > CUSTOMERS * 5
     assert tokens.seen_in(b"\n".join(driven.unanswered)) == []
 
 
