@@ -228,6 +228,22 @@ async def test_an_event_that_nobody_can_read_is_told(model: ReadModel) -> None:
     assert told == {False: [Difference(HISTORY[-1].customer_id, "unreadable")], True: []}
 
 
+@pytest.mark.parametrize("lost", [1, 70])
+async def test_an_erasure_is_right_whatever_before_it_nobody_can_read(
+    model: ReadModel, redis: Redis, lost: int
+) -> None:
+    events = [unknown(one) if (one.customer_id, one.version) == (CECILIA, lost) else one for one in HISTORY]
+    generation = (await rebuilt(model, EventStore(events))).generation
+    right = await dump(redis, generation)
+    await redis.hincrby(views.key(generation, "counts"), "status:erased", 1)
+    told = await found(model, EventStore(events), repair=True)
+    assert told == {
+        False: [Difference(CECILIA, "unreadable")],
+        True: [Difference(None, "total", "counts:status:erased", 1)],
+    }
+    assert await dump(redis, generation) == right
+
+
 @pytest.mark.parametrize("seed", range(8))
 async def test_live_traffic_is_not_mistaken_for_damage(model: ReadModel, seed: int) -> None:
     traffic = Traffic(model, seed)

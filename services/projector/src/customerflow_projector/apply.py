@@ -62,7 +62,7 @@ class Applier:
         """Return when every event is applied, or its customer parked. Raises only what Redis raises."""
         waiting = by_customer(batch)
         parked = await self._model.parked_among(generation, list(waiting))
-        erased = {one: entry for one, entry in parked.items() if _tombstone(waiting[one])}
+        erased = {one: entry for one, entry in parked.items() if tombstone_of(waiting[one])}
         for customer_id in parked.keys() - erased.keys():
             newest, entry = waiting.pop(customer_id)[-1].version, parked[customer_id]
             if newest > entry.passed_over:
@@ -117,7 +117,7 @@ class Applier:
         overtaken: set[UUID] = set()
         for (customer_id, events), stored in zip(waiting.items(), held, strict=True):
             try:
-                if last := _tombstone(events):
+                if last := tombstone_of(events):
                     write = await self._erasure(generation, last, events, stored, retried)
                 else:
                     write = await self._next(generation, customer_id, events, stored, fill_gaps, retried)
@@ -244,7 +244,7 @@ class Applier:
         log.error("customer parked", customer_id=str(obstacle.customer_id), position=entry.position, error=entry.error)
 
 
-def _tombstone(events: Sequence[Recorded | Place]) -> ErasedView | None:
+def tombstone_of(events: Sequence[Recorded | Place]) -> ErasedView | None:
     """What is left of the customer, if these are its last events."""
     last = events[-1]
     return (

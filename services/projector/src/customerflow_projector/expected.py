@@ -7,10 +7,10 @@ from uuid import UUID
 from customerflow_shared import timeline, views
 from customerflow_shared.events import Place, Recorded
 from customerflow_shared.indexing import Lookups
-from customerflow_shared.views import ErasedView, View
+from customerflow_shared.views import View
 
 from customerflow_projector import history
-from customerflow_projector.apply import Draft
+from customerflow_projector.apply import Draft, tombstone_of
 from customerflow_projector.indexes import Indexed, indexed
 
 What: TypeAlias = Literal[
@@ -34,7 +34,9 @@ class Difference(NamedTuple):
 
 
 class Expected(NamedTuple):
-    """`readable`: all events are; else the others are those before the first that is not."""
+    """`readable`: all events are; else the others are those before the first that is not, unless an erasure follows,
+    which waits for nothing.
+    """
 
     view: View | None
     blocks: Sequence[bytes]
@@ -63,20 +65,21 @@ class Held(NamedTuple):
 
 def expected(events: Sequence[Recorded | Place], lookups: Lookups) -> Expected:
     """Of all events of one customer, in order."""
-    draft, told, readable = Draft(None), list[bytes](), True
+    if events and (erased := tombstone_of(events)):
+        told = [timeline.encode(history.bare(event)) for event in events if isinstance(event, Recorded)]
+        readable = len(told) == erased.version
+        entries = told if readable else []  # a timeline that cannot be told whole is not told
+        blocks, left = history.packed(entries, [None] * (len(entries) // timeline.BLOCK))
+        return Expected(erased, blocks, left, indexed(erased, lookups), readable)
+    draft, readable = Draft(None), True
     for event in events:
         try:
             draft.add(event)
         except Exception:  # whatever it is, nobody can apply the event
             readable = False
             break
-        if isinstance(event, Recorded):
-            told.append(timeline.encode(history.bare(event)))
-    if isinstance(draft.after, ErasedView):
-        blocks, entries = history.packed(told, [None] * (len(told) // timeline.BLOCK))
-    else:
-        blocks, entries = history.packed(draft.entries, draft.ends)
-    return Expected(draft.after, blocks, entries, indexed(draft.after, lookups), readable)
+    blocks, left = history.packed(draft.entries, draft.ends)
+    return Expected(draft.after, blocks, left, indexed(draft.after, lookups), readable)
 
 
 def differences(customer_id: UUID, right: Expected, held: Held) -> list[Difference]:
