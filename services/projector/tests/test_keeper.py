@@ -20,7 +20,7 @@ from customerflow_shared.indexing import Lookups
 from msgspec.structs import replace
 from redis.asyncio import Redis
 
-from .builders import ANA, BRUNO, ENTRY, LOOKUPS, EventStore, folded, interleaved, renamings
+from .builders import ANA, BRUNO, ENTRY, LONG_AGO, LOOKUPS, EventStore, folded, interleaved, renamings
 from .steps import documents, rebuilt, running, until
 
 HISTORY = interleaved(renamings(ANA, 10), renamings(BRUNO, 10))
@@ -207,6 +207,23 @@ async def test_many_parked_customers_are_retried_by_one_keeper_only(
     async with kept(model, first), kept(model, second):
         await until(all_are_free)
     assert sorted([first.customers, second.customers]) == [0, 12]
+
+
+async def test_many_parked_customers_do_not_keep_the_keeper_from_following(model: ReadModel) -> None:
+    generation = await fill(model, HISTORY[:8])
+    for number in range(100, 300):
+        attempted_at = LONG_AGO + timedelta(seconds=number)
+        await model.park(generation, UUID(int=number), replace(ENTRY, attempted_at=attempted_at))
+    await model.park(generation, UUID(int=1), ENTRY)
+    feed = SlowFeed(HISTORY[:8])
+    async with kept(model, feed):
+        await asyncio.sleep(0.5)
+        feed.events = [*HISTORY]
+        await until(holds(model, HISTORY), seconds=2)
+        retried = 201 - len(await model.parked(generation))
+    assert 0 < retried < 100
+    left = {one.int for one in await model.parked(generation)}
+    assert left == set(range(300 - len(left), 300))
 
 
 async def test_a_feed_that_fails_is_not_asked_for_the_other_parked_customers(

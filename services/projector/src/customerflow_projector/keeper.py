@@ -121,14 +121,18 @@ class Keeper:
             await self._model.saw_everything(generation, round(asked_at.timestamp() * 1000))
 
     async def _retry_parked(self, generation: str) -> None:
-        """Until the feed fails, or another keeper has taken over."""
-        for customer_id, entry in (await self._model.parked(generation)).items():
+        """Until the feed fails, another keeper has taken over, or it is time to follow; the next time goes on."""
+        loop = asyncio.get_running_loop()
+        parked = await self._model.parked(generation)
+        for customer_id, entry in sorted(parked.items(), key=lambda one: one[1].attempted_at):
             if not _is_due(entry):
                 continue
             if not await self._hold():
                 return
             if await self._applier.retry(generation, customer_id, entry):
                 log.info("customer is no longer parked", customer_id=str(customer_id))
+            if loop.time() >= self._follow_at:
+                return
 
 
 def _is_due(entry: Parked) -> bool:
