@@ -136,6 +136,26 @@ async def test_the_generation_before_is_removed_when_its_time_is_over_and_not_ea
         await went_back(model, traffic.store)
 
 
+async def test_what_is_written_into_a_generation_after_its_end_is_removed(
+    model: ReadModel, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a consumer that had asked for the generations just before."""
+    monkeypatch.setattr(keeper, "SWEEP_AGAIN_AFTER", 0.3)
+    traffic = Traffic(model, 3)
+    first = (await rebuilt(model, traffic.store)).generation
+
+    async def is_gone() -> bool:
+        return not [key async for key in redis.scan_iter(f"cf:{first}:*")]
+
+    async with running(Keeper(model, traffic.store, Applier(model, traffic.store)).run):
+        await rebuilt(model, traffic.store, keep_previous=0.1)
+        await asyncio.sleep(0.2)
+        await until(is_gone)
+        await redis.set(views.customer_key(first, "x"), "personal")
+        await until(is_gone, seconds=2)
+    assert (await model.generations()).previous is None
+
+
 async def test_the_keeper_removes_what_failed_rebuilds_have_left_but_not_what_can_be_resumed(
     model: ReadModel, redis: Redis
 ) -> None:

@@ -10,6 +10,7 @@ is no longer needed.
 """
 
 import asyncio
+import math
 import secrets
 from datetime import UTC, datetime, timedelta
 
@@ -31,6 +32,7 @@ LOCK = "cf:keeper"
 LOCK_SECONDS = 10.0
 LOOK_EVERY = 1.0  # seconds
 FOLLOW_EVERY = 1.0  # seconds
+SWEEP_AGAIN_AFTER = 60.0  # seconds; nobody goes on writing for so long by generations asked for before
 LONGEST_WAIT = 60.0  # seconds between two tries for a parked customer
 
 
@@ -49,6 +51,7 @@ class Keeper:
         self._follow_at = 0.0
         self._keeps = False
         self._swept: Generations | None = None
+        self._sweep_again_at = math.inf
         self._patience = Patience("keeper")
 
     async def run(self) -> None:
@@ -69,14 +72,18 @@ class Keeper:
         return await self._model.hold(LOCK, self._holder, LOCK_SECONDS)
 
     async def _sweep(self) -> None:
-        """Remove what other generations have left, whenever the ones that are needed have changed."""
+        """Remove what other generations have left, whenever the ones that are needed have changed; and again a while
+        after that, for a consumer that had asked before may have written into one that was no longer needed.
+        """
 
         async def sweep() -> None:
             needed = await self._model.generations()
-            if self._keeps and needed != self._swept:
+            now, changed = asyncio.get_running_loop().time(), needed != self._swept
+            if self._keeps and (changed or now >= self._sweep_again_at):
                 removed = await generations.sweep(self._model)
                 log.info("swept", keys=removed, **needed._asdict())
                 self._swept = needed
+                self._sweep_again_at = now + SWEEP_AGAIN_AFTER if changed else math.inf
             await asyncio.sleep(LOOK_EVERY)
 
         await Patience("sweeper").persist(sweep)
