@@ -94,6 +94,35 @@ async def test_a_redis_that_is_emptied_is_filled_again(model: ReadModel, redis: 
         assert await holds(model, HISTORY)()
 
 
+async def test_a_redis_that_is_emptied_while_it_is_looked_at_is_filled_again_at_once(
+    model: ReadModel, redis: Redis
+) -> None:
+    class Emptied(ReadModel):
+        emptied = False
+
+        async def run_id(self) -> str:
+            if not self.emptied:
+                await redis.flushdb()
+            self.emptied = True
+            return await super().run_id()
+
+    before = await fill(model, HISTORY)
+    store, applied = EventStore(HISTORY, page=2), set[tuple[str, int]]()
+
+    class Watched(Applier):
+        async def apply(self, generation: str, batch: Sequence[Recorded | Place]) -> None:
+            applied.update((generation, one.position) for one in batch)
+            await super().apply(generation, batch)
+
+    async def is_built_anew() -> bool:
+        return (await model.generations()).live not in (before, None)
+
+    async with kept(Emptied(redis, LOOKUPS), store, Watched(model, store)):
+        await until(is_built_anew)
+        assert await holds(model, HISTORY)()
+    assert len([position for generation, position in applied if generation == before]) <= store.page
+
+
 async def test_an_event_that_was_never_delivered_is_applied(model: ReadModel) -> None:
     store = EventStore(HISTORY[:11])
     async with kept(model, store) as it:

@@ -24,7 +24,7 @@ from customerflow_projector.apply import Applier
 from customerflow_projector.compare import Comparison
 from customerflow_projector.expected import Difference
 from customerflow_projector.feed import Feed, FeedBehind, FeedUnavailable
-from customerflow_projector.follow import RedisRestarted
+from customerflow_projector.follow import GivenUp, RedisRestarted
 from customerflow_projector.generations import Behind, Moved, RebuildRunning
 from customerflow_projector.progress import Pace, Told
 from customerflow_projector.read_model import ReadModel
@@ -37,6 +37,7 @@ T = TypeVar("T")
 FAILURES = (
     RebuildRunning,
     RedisRestarted,
+    GivenUp,
     Moved,
     Behind,
     NoWayBack,

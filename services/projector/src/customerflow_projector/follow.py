@@ -16,13 +16,18 @@ class RedisRestarted(Exception):
     """Redis is another process than the one to which the events were applied; it may have lost some of them."""
 
 
+class GivenUp(Exception):
+    """The generation has been given up meanwhile, by a rebuild, an emptied Redis or its time: begin again."""
+
+
 async def follow(
     model: ReadModel, feed: Feed, applier: Applier, generation: str, run_id: str
 ) -> AsyncGenerator[tuple[int, int], None]:
     """Apply whatever comes after the checkpoint, moving it page by page. Tells where it is, at the beginning and after
     each page, and where the head of the feed is.
 
-    Raises FeedUnavailable, FeedBehind, RedisRestarted, or what Redis raises; the next call goes on where this one was.
+    Raises FeedUnavailable, FeedBehind, RedisRestarted, GivenUp, or what Redis raises; the next call goes on where this
+    one was.
     """
     # in this order: whoever else follows may move the checkpoint beyond a head that was asked for before
     position = await model.checkpoint(generation)
@@ -38,6 +43,8 @@ async def follow(
                 position = page[-1].position
                 if not await model.advance(generation, position, run_id):
                     raise RedisRestarted
+                if generation not in await model.generations():
+                    raise GivenUp
                 yield position, max(newest, position)
 
 

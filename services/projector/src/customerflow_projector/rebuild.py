@@ -64,8 +64,8 @@ async def rebuild(
     afresh: bool = False,
     keep_previous: float = KEEP_PREVIOUS,
 ) -> Report:
-    """Raises RebuildRunning, Moved, Behind, RedisRestarted, GenerationsDiffer (unless forced), FeedUnavailable, or what
-    Redis raises.
+    """Raises RebuildRunning, Moved, Behind, RedisRestarted, GivenUp, GenerationsDiffer (unless forced),
+    FeedUnavailable, or what Redis raises.
     """
     async with locked(model) as holder:
         run_id = await model.run_id()
@@ -115,7 +115,7 @@ async def rebuild(
 async def roll_back(model: ReadModel, feed: Feed, applier: Applier, *, keep_previous: float = KEEP_PREVIOUS) -> str:
     """Let queries be answered again from the generation before, once it has all events; which one that is.
 
-    Raises NoWayBack, RebuildRunning, Moved, Behind, RedisRestarted, FeedUnavailable, or what Redis raises.
+    Raises NoWayBack, RebuildRunning, Moved, Behind, RedisRestarted, GivenUp, FeedUnavailable, or what Redis raises.
     """
     async with locked(model) as holder:
         run_id = await model.run_id()
