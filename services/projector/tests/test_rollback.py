@@ -14,8 +14,8 @@ from customerflow_projector.verify import verifier
 from customerflow_shared import views
 from redis.asyncio import Redis
 
-from .builders import LOOKUPS, EventStore
-from .steps import dump, rebuilt, running, until
+from .builders import ANA, LOOKUPS, EventStore, folded, renamings, unknown
+from .steps import documents, dump, rebuilt, running, until
 from .traffic import Traffic
 
 
@@ -94,6 +94,16 @@ async def test_who_has_read_a_position_is_not_thrown_back(
     with pytest.raises(Behind):
         await went_back(model, traffic.store)
     assert (await model.generations()).live == second
+
+
+async def test_who_was_parked_before_is_retried_first(model: ReadModel) -> None:
+    readable = renamings(ANA, 3)
+    first = (await rebuilt(model, EventStore([unknown(readable[0]), *readable[1:]]))).generation
+    assert await model.parked(first)
+    await rebuilt(model, EventStore(readable), keep_previous=60)
+    assert await went_back(model, EventStore(readable)) == first
+    assert not await model.parked(first)
+    assert await documents(model) == folded(readable)
 
 
 async def test_the_keeper_keeps_the_generation_before_up_to_date(model: ReadModel, redis: Redis) -> None:

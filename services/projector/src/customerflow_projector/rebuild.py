@@ -84,8 +84,7 @@ async def rebuild(
         position = resumed
         while (reached := await catch_up()) > position + ABOUT_CAUGHT_UP:
             position = reached
-        for customer_id, entry in (await model.parked(generation)).items():
-            await applier.retry(generation, customer_id, entry)  # what was in the way of it may be gone
+        await _retry_parked(model, applier, generation)
 
         comparable = await model.is_ours(live)
         comparison = await compare(model, live if comparable else None, generation, between=catch_up)
@@ -129,9 +128,17 @@ async def roll_back(model: ReadModel, feed: Feed, applier: Applier, *, keep_prev
         async def take_over() -> None:
             await switch(model, views.PREVIOUS, previous, live, holder=holder, keep=keep_previous)
 
+        await catch_up()
+        await _retry_parked(model, applier, previous)
         position = await _once_caught_up(catch_up, take_over)
         log.info("switched back", generation=previous, position=position)
     return previous
+
+
+async def _retry_parked(model: ReadModel, applier: Applier, generation: str) -> None:
+    """What was in the way of them may be gone."""
+    for customer_id, entry in (await model.parked(generation)).items():
+        await applier.retry(generation, customer_id, entry)
 
 
 async def _once_caught_up(catch_up: Callable[[], Awaitable[int]], take_over: Callable[[], Awaitable[None]]) -> int:
