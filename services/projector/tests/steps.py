@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 from uuid import UUID
 
+from customerflow_projector import generations
 from customerflow_projector.apply import Applier
 from customerflow_projector.read_model import ReadModel
 from customerflow_projector.rebuild import Report, rebuild
@@ -48,7 +49,11 @@ async def documents(model: ReadModel, generation: str | None = None) -> dict[UUI
     if generation is None:
         generation = (await model.generations()).live
         assert generation is not None
-    return {one: stored async for page in model.documents(generation) for one, stored in page.items()}
+    prefix = views.customer_key(generation, "")
+    keys = [key async for page in generations.scan(model.redis, prefix + "*") for key in page]
+    customers = [UUID(key.removeprefix(prefix)) for key in keys]
+    held = await model.load(generation, customers)
+    return {one: stored for one, stored in zip(customers, held, strict=True) if stored is not None}
 
 
 async def handle(applier: Applier, generation: str, batch: Sequence[Recorded | Place]) -> None:

@@ -3,7 +3,7 @@
 With a document, and only with it, changes what follows from it: the customer's timeline, indexes, totals.
 """
 
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Literal, NamedTuple, cast
 from uuid import UUID
@@ -25,7 +25,6 @@ from customerflow_projector.indexes import Command, difference, indexed
 
 tracer = trace.get_tracer("customerflow.projector")
 
-SCAN_PAGE = 500
 STORED_AT_ONCE = 100  # customers
 TAKEN_AT_ONCE = 5000  # positions, while Redis does nothing else
 LONG_AGO = datetime.fromtimestamp(0, UTC)
@@ -338,28 +337,8 @@ class ReadModel:
         fingerprint = self._lookups.fingerprint()
         await self.redis.mset({views.key(generation, "lookup-key"): fingerprint, views.BUILDING: generation})
 
-    async def documents(self, generation: str) -> AsyncIterator[dict[UUID, bytes]]:
-        """All documents of a generation, page by page; one that changes meanwhile may come twice."""
-        prefix = views.customer_key(generation, "")
-        async for page in self._keys(prefix + "*"):
-            customers = [UUID(key.removeprefix(prefix)) for key in page]
-            held = await self.load(generation, customers)
-            yield {one: stored for one, stored in zip(customers, held, strict=True) if stored is not None}
-
     async def ping(self) -> None:
         await self.redis.ping()
-
-    async def close(self) -> None:
-        await self.redis.aclose()
-
-    async def _keys(self, pattern: str) -> AsyncIterator[list[str]]:
-        cursor = 0
-        while True:
-            cursor, keys = await self.redis.scan(cursor, match=pattern, count=SCAN_PAGE)
-            if keys:
-                yield [cast(bytes, key).decode() for key in keys]
-            if cursor == 0:
-                return
 
 
 def version_of(stored: bytes | None) -> int:
