@@ -7,6 +7,7 @@ import sys
 from uuid import uuid4
 
 import pytest
+from customerflow_projector.generations import LOCK, LOCK_SECONDS
 from customerflow_projector.read_model import ReadModel
 from customerflow_shared import views
 from redis.asyncio import Redis
@@ -79,6 +80,22 @@ async def test_a_rebuild_without_the_feed_changes_nothing(cf_redis_url: str, mod
     assert ended.returncode == 1
     assert "ConnectError" in ended.stderr
     assert (await model.generations())[0] == "1-00000001"
+
+
+@pytest.mark.parametrize("command", ["rebuild", "rollback"])
+async def test_who_finds_the_lock_of_one_that_was_killed_is_told_when_it_ends(
+    cf_redis_url: str, model: ReadModel, command: str
+) -> None:
+    await model.hold(LOCK, "one that was killed", LOCK_SECONDS)
+    ended = run(command, **FIT | {"CF_REDIS_URL": cf_redis_url})
+    assert ended.returncode == 1
+    told = " ".join(ended.stderr.replace("\u2502", " ").split())  # without the frame
+    assert f"was killed, its lock ends within {LOCK_SECONDS:.0f} s" in told
+
+
+def test_what_single_customers_cost_is_told() -> None:
+    told = " ".join(run("verify", "--help").stdout.replace("\u2502", " ").split())
+    assert "each one looks through every index" in told
 
 
 def test_only_a_parked_customer_can_be_retried(cf_redis_url: str) -> None:

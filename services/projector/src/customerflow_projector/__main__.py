@@ -50,6 +50,7 @@ FAILURES = (
     RedisError,
     OSError,
 )
+ONLY = "Only this customer; may be repeated, but each one looks through every index."
 SHOWN = 50  # differences
 SHOWN_OF_ALL = 1000
 
@@ -93,7 +94,7 @@ def rollback() -> None:
 @main.command("verify")
 @click.option("--repair", is_flag=True, help="Put right what is found.")
 @click.option("--after", type=click.UUID, default=str(FIRST), help="Go on after this customer.")
-@click.option("--customer", "customers", type=click.UUID, multiple=True, help="Only this customer; may be repeated.")
+@click.option("--customer", "customers", type=click.UUID, multiple=True, help=ONLY)
 def verify_command(repair: bool, after: UUID, customers: tuple[UUID, ...]) -> None:
     """Compare the read model with the event store; exit code 1 if something is not right, or was not.
 

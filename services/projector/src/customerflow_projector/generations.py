@@ -39,7 +39,7 @@ return 1
 
 
 class RebuildRunning(Exception):
-    """Another process is rebuilding the read model, or going back."""
+    """Another process is rebuilding the read model, or going back. If it was killed, its lock ends within 15 s."""
 
 
 class Moved(Exception):
