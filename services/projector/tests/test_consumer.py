@@ -213,6 +213,43 @@ async def test_a_generation_of_another_schema_is_not_written_to(
         await until(holds(model, HISTORY))
 
 
+async def test_a_generation_beside_that_refuses_what_is_written_does_not_stop_the_live_one(
+    queues: Broker, cf_amqp_url: str, model: ReadModel, redis: Redis
+) -> None:
+    beside = f"{views.SCHEMA}-00000002"
+    await begun(redis, beside)
+    await redis.mset({views.BUILDING: beside, views.key(beside, "counts"): "no hash"})
+    await queues.publish(HISTORY)
+    async with consuming(cf_amqp_url, model):
+        await until(holds(model, HISTORY), seconds=5)
+        await asyncio.sleep(0.5)
+    assert await queues.waiting() == 0
+    assert await model.applied(beside) == (0, 0)
+
+
+async def test_a_connection_that_is_lost_to_a_generation_beside_is_waited_for(
+    queues: Broker, cf_amqp_url: str, model: ReadModel, redis: Redis
+) -> None:
+    class Busy(Applier):
+        asked = 0
+
+        async def apply_where_next(
+            self, generation: str, batch: Sequence[Recorded | Place]
+        ) -> Sequence[Recorded | Place]:
+            self.asked += 1
+            if self.asked < 3:
+                raise BusyLoadingError
+            return await super().apply_where_next(generation, batch)
+
+    beside = f"{views.SCHEMA}-00000002"
+    await begun(redis, beside)
+    await redis.set(views.BUILDING, beside)
+    await queues.publish(HISTORY)
+    async with consuming(cf_amqp_url, model, Busy(model, EventStore())):
+        await until(holds(model, HISTORY), seconds=5)
+    assert (await model.applied(beside))[0] == len(HISTORY)
+
+
 READABLE = events.encode(renamings(ANA, 1)[0])
 
 

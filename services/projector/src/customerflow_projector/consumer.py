@@ -15,7 +15,7 @@ from customerflow_shared import events, messaging, telemetry
 from customerflow_shared.events import Place, Recorded
 from customerflow_shared.patience import Patience
 from opentelemetry import trace
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
 from customerflow_projector.apply import Applier
 from customerflow_projector.read_model import ReadModel
@@ -110,8 +110,7 @@ class Consumer:
                 live, *beside = await self._model.generations()
                 for generation in beside:
                     if generation and await self._model.is_ours(generation):
-                        contained = await self._applier.apply_where_next(generation, batch)
-                        await self._model.mark(generation, contained)
+                        await self._apply_beside(generation, batch)
                 if live and await self._model.is_ours(live):
                     await self._applier.apply(live, batch)
                     return await self._model.mark(live, batch)
@@ -119,6 +118,13 @@ class Consumer:
                 await asyncio.sleep(PAUSE)
             except (RedisError, OSError, TimeoutError) as error:
                 await patience.after(error)
+
+    async def _apply_beside(self, generation: str, batch: Sequence[Recorded | Place]) -> None:
+        """What Redis refuses there does not stop the live generation: whoever builds or keeps this one brings it."""
+        try:
+            await self._model.mark(generation, await self._applier.apply_where_next(generation, batch))
+        except ResponseError as error:
+            log.warning("not applied beside", generation=generation, error=telemetry.describe(error))
 
 
 def weight(replica: str, queue: str) -> int:
