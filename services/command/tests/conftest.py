@@ -4,6 +4,7 @@ import base64
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -98,7 +99,7 @@ def renamed(name: str) -> ChangeCustomer:
     return ChangeCustomer(personal=PersonalProfile(name=name))
 
 
-Start = Callable[[], AbstractAsyncContextManager[WriteSide]]
+Start = Callable[..., AbstractAsyncContextManager[WriteSide]]
 
 
 @pytest.fixture(scope="module")
@@ -109,17 +110,17 @@ async def migrated(cf_database: Database) -> Database:
 
 @pytest.fixture
 def start(migrated: Database) -> Start:
-    """Start another command process on the same database."""
+    """Start another command process on the same database; its clock may be `late`."""
 
     @asynccontextmanager
-    async def started() -> AsyncIterator[WriteSide]:
+    async def started(late: timedelta = timedelta()) -> AsyncIterator[WriteSide]:
         engine = database.open_engine(migrated.url)
         keys, pepper = MasterKeys(f"k1={KEY}"), Pepper(KEY)
         store = Store(engine, keys)
         commit_engine = database.open_commit_engine(migrated.url)
         commit = GroupCommit(commit_engine, on_commit=lambda: None)
         send = mediator(
-            UnitOfWork(store, commit, keys, pepper, Uniqueness(), utc_now),
+            UnitOfWork(store, commit, keys, pepper, Uniqueness(), lambda: utc_now() - late),
             [with_position(store.position), Idempotency(engine, pepper).once, retrying_lost_races(3)],
         )
         async with service.background("group commit", commit.run):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from contextlib import suppress
+from datetime import timedelta
 from itertools import groupby
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -135,6 +136,17 @@ async def test_a_command_sees_what_another_process_has_written(start: Start) -> 
         await one.do(customer_id, RestoreCustomer())
         # other remembers it archived
         assert await other.rename(customer_id, "Caio") == 5
+
+
+async def test_the_times_of_one_customer_never_run_back(start: Start) -> None:
+    """Clocks differ, and whoever asks how a customer was at some time goes by them."""
+    async with start() as one, start(late=timedelta(minutes=5)) as other:
+        customer_id = await one.register("Ana")
+        await other.rename(customer_id, "Bia")
+        await other.rename(customer_id, "Caio")
+        await one.rename(customer_id, "Davi")
+        times = [event.recorded_at for event in await one.history(customer_id)]
+        assert times[0] == times[1] == times[2] <= times[3]
 
 
 async def test_a_lost_race_is_told_when_a_version_was_expected(start: Start) -> None:

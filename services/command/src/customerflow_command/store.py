@@ -40,11 +40,14 @@ _metadata = msgspec.json.Decoder(Metadata)
 
 
 class Known(msgspec.Struct, frozen=True):
-    """A customer as last seen: the folded state, its version (0 and None before registration), its wrapped data key."""
+    """A customer as last seen: the folded state, its version (0 and None before registration), its wrapped data key,
+    and when its last event was recorded, or one before it.
+    """
 
     state: Customer | None = None
     version: int = 0
     key: WrappedKey | None = None
+    recorded_at: datetime | None = None
 
 
 class Cache:
@@ -182,14 +185,15 @@ class Store:
             )
             if rows:
                 events = [self._reader.read(row).event for row in rows]
-                known = Known(reduce(evolve, events, known.state), rows[-1].version, rows[-1].key)
+                state = reduce(evolve, events, known.state)
+                known = Known(state, rows[-1].version, rows[-1].key, rows[-1].recorded_at.replace(tzinfo=UTC))
                 self.cache.put(customer_id, known)
             self.cache.trust(customer_id)
             if len(rows) < FEED_PAGE:
                 break
             folded += len(rows)
             if folded == FEED_PAGE and (snapshot := await self._snapshots.find(customer_id)):
-                known = max(known, Known(*snapshot), key=lambda one: one.version)
+                known = max(known, Known(*snapshot, known.recorded_at), key=lambda one: one.version)
         if folded >= LONG and known.state and known.key:
             self._long[customer_id] = Snapshot(known.state, known.version, known.key)
         return known

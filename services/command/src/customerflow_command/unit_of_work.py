@@ -98,16 +98,22 @@ class UnitOfWork:
             return await self._change(customer_id, request)
 
     async def _change(self, customer_id: UUID, request: Request) -> Outcome:
-        now = self._now()
         known = await self._store.load(customer_id)
+        now = self._moment(known)
         try:
             command, events = self._decide(request, known, now)
         except (CustomerError, PreconditionRequired, VersionMismatch, VersionTaken, Problem):
             events = []
         if not events:
             known = await self._store.load(customer_id, fresh=True)
+            now = self._moment(known)
             command, events = self._decide(request, known, now)
         return await self._write(request, customer_id, known, command, events, now)
+
+    def _moment(self, known: Known) -> datetime:
+        """Now, but not before what is on record: the times of one customer never run back, whoever's clock is late."""
+        now = self._now()
+        return now if known.recorded_at is None else max(now, known.recorded_at)
 
     def _decide(self, request: Request, known: Known, now: datetime) -> tuple[Command, list[CustomerEvent]]:
         if isinstance(request.target, ExternalId) and not _has(known.state, request.target):
@@ -164,7 +170,7 @@ class UnitOfWork:
             # whatever happened, what is remembered may be out of date
             self._store.cache.doubt(customer_id)
             raise
-        self._store.cache.put(customer_id, Known(after, outcome.version, None if erases else key))
+        self._store.cache.put(customer_id, Known(after, outcome.version, None if erases else key, now))
         return msgspec.structs.replace(outcome, position=position)
 
     def _record(
