@@ -103,8 +103,11 @@ class ReadModel:
         self._generation = ""
         self._compared: tuple[int, bytes | None] = (-1, None)
 
-    async def read(self, look: Callable[[str], Awaitable[T]], *, position: int = 0, wait: float = 1.0) -> Found[T]:
-        """What `look` finds in the live generation, once that has come to the position.
+    async def read(
+        self, look: Callable[[str], Awaitable[T]], *, position: int = 0, since: int = 0, wait: float = 1.0
+    ) -> Found[T]:
+        """What `look` finds in the live generation, once that has come to the position, and is known to have all that
+        there was at `since`, in milliseconds since 1970.
 
         A look that meets the end of its generation, or another process, is made anew. Raises PositionNotReached,
         Rebuilding or ReadModelUnavailable.
@@ -112,7 +115,7 @@ class ReadModel:
         deadline = asyncio.get_running_loop().time() + wait
         try:
             for _ in range(ATTEMPTS):
-                before = await self._reached(position, deadline)
+                before = await self._reached(Freshness(position, since), deadline)
                 try:
                     value = await look(before.generation)
                 except Vanished:
@@ -179,11 +182,11 @@ class ReadModel:
         """Raises Rebuilding or RedisError unless there is something to answer from."""
         await self.state()
 
-    async def _reached(self, position: int, deadline: float) -> State:
+    async def _reached(self, wanted: Freshness, deadline: float) -> State:
         clock, pause = asyncio.get_running_loop().time, FIRST_PAUSE
         while True:
             state = await self.state()
-            if state.freshness.position >= position:
+            if state.freshness.position >= wanted.position and state.freshness.as_of >= wanted.as_of:
                 return state
             if clock() + pause > deadline:
                 raise PositionNotReached(state.freshness)

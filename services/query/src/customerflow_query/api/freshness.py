@@ -38,12 +38,15 @@ _WAIT = re.compile(rb'(?:^|[,;\s])wait\s*=\s*"?([0-9]{1,9})"?\s*(?:$|[,;])', re.
 
 
 class Asked(NamedTuple):
-    """`applied` is what was applied of the preference to wait, if there was anything to wait for."""
+    """`applied` is what was applied of the preference to wait, if there was anything to wait for; `since` is a time, in
+    milliseconds since 1970, of which all must be known.
+    """
 
     position: int
     version: int
     wait: float
     applied: bytes | None
+    since: int = 0
 
 
 ANYTHING = Asked(0, 0, DEFAULT_WAIT, None)
@@ -77,7 +80,7 @@ async def read(model: ReadModel, asked: Asked, look: Callable[[str], Awaitable[T
         except Problem as problem:
             return problem
 
-    value, freshness = await model.read(found, position=asked.position, wait=asked.wait)
+    value, freshness = await model.read(found, position=asked.position, since=asked.since, wait=asked.wait)
     if isinstance(value, Problem):
         value.headers |= headers_of(freshness)
         raise value

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple, TypeVar
 from uuid import UUID
 
 import msgspec
-from customerflow_shared import requests, timeline, views
+from customerflow_shared import indexing, requests, timeline, views
 from customerflow_shared.inputs import times
 from customerflow_shared.inputs.fields import Unfit
 from customerflow_shared.openapi import JSON, Answer
@@ -84,7 +84,9 @@ async def as_it_was(reader: Reader, customer_id: UUID, asked: Asked, at: At) -> 
             raise Problem("not-yet-registered", "The customer was registered later.", firstAt=await past.recorded_at(1))
         return version, await past.document(version)
 
-    return await look_back(reader, customer_id, asked, look)
+    # what was recorded by then may still be on its way here, and would make the answer another one
+    since = indexing.milliseconds(at.moment) if at.moment else 0
+    return await look_back(reader, customer_id, asked._replace(since=since), look)
 
 
 async def look_back(reader: Reader, customer_id: UUID, asked: Asked, look: Callable[[Past], Awaitable[T]]) -> Found[T]:

@@ -20,6 +20,7 @@ P = TypeVar("P")
 
 LIFE = 24 * 60 * 60  # seconds
 SEAL = 16  # bytes
+LONGEST = 1024  # characters; ours are shorter
 
 
 class Cursors(Generic[P]):
@@ -65,6 +66,8 @@ def _text(raw: bytes) -> str:
 
 
 def _raw(cursor: str) -> bytes:
+    if len(cursor) > LONGEST:
+        raise _invalid()
     try:
         raw = base64.urlsafe_b64decode(cursor.encode("ascii") + b"=" * (-len(cursor) % 4))
     except (ValueError, binascii.Error):

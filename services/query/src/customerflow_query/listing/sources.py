@@ -68,7 +68,7 @@ class ByTime:
             if more and not places:  # all of it is of the same time as the place, and stands before it
                 places, more = await self._among_equals(key, cast(Place, place), each)
             found.update(places)
-            if more:
+            if more and places:
                 horizons.append(places[-1])
         ordered = sorted(found, reverse=self._descending)
         if not horizons:
