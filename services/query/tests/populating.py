@@ -30,7 +30,7 @@ async def populate(redis: Redis, people: Iterable[View], generation: str = GENER
             names = "" if isinstance(view, ErasedView) else indexing.names(view)
             scored = {f"facet:{facet}": {one: created} for facet in indexing.facets(view)}
             scored |= {"order:created": {one: created}, "order:updated": {one: indexing.updated_score(view)}}
-            scored["order:name"] = {indexing.name_member(names.partition("\n")[0], view.id): 0}
+            scored["order:name"] = {indexing.name_member(names, view.id): 0}
             if words := {indexing.word_member(word, view.id): 0 for word in indexing.words(names)}:
                 scored["words"] = words
             for name, members in scored.items():

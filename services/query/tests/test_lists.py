@@ -105,6 +105,7 @@ def order_of(population: Sequence[View], sort: str, body: dict[str, Any]) -> Cal
             return lambda view: (indexing.updated_score(view), view.id.bytes)
         case "name":
             return lambda view: (
+                isinstance(view, ErasedView),
                 "" if isinstance(view, ErasedView) else indexing.folded(view.name),
                 view.id.bytes,
             )
@@ -223,7 +224,7 @@ async def test_who_comes_and_goes_between_pages_takes_no_place_from_others(
 
 async def remove(redis: Redis, view: View) -> None:
     names = "" if isinstance(view, ErasedView) else indexing.names(view)
-    await redis.zrem(views.key(GENERATION, "order:name"), indexing.name_member(names.partition("\n")[0], view.id))
+    await redis.zrem(views.key(GENERATION, "order:name"), indexing.name_member(names, view.id))
     for name in ("order:created", "order:updated", *(f"facet:{one}" for one in indexing.facets(view))):
         await redis.zrem(views.key(GENERATION, name), view.id.bytes)
     await redis.delete(views.customer_key(GENERATION, view.id))

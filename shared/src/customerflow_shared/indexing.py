@@ -20,6 +20,7 @@ from customerflow_shared.views import CustomerView, ErasedView, View
 MAX_WORD = 32  # characters of a word that can be searched for
 MAX_WORDS = 40  # of one customer
 MAX_NAME = 96  # bytes of a name that order it
+BEHIND_NAMES = b"\xff"  # no byte of UTF-8
 DIGEST = 16  # bytes
 ID = 16  # bytes
 
@@ -49,9 +50,13 @@ def word_member(word: str, customer_id: UUID) -> bytes:
     return b"%b\0%b" % (word.encode(), customer_id.bytes)
 
 
-def name_member(folded_name: str, customer_id: UUID) -> bytes:
-    """Of names that agree in their first `MAX_NAME` bytes the id decides."""
-    text = folded_name.encode()[:MAX_NAME].decode(errors="ignore").encode()
+def name_member(folded_names: str, customer_id: UUID) -> bytes:
+    """By the first line of what `names` gives; of names that agree in their first `MAX_NAME` bytes the id decides. Who
+    is erased has none at all, and stands behind everybody.
+    """
+    if not folded_names:
+        return BEHIND_NAMES + b"\0" + customer_id.bytes
+    text = folded_names.partition("\n")[0].encode()[:MAX_NAME].decode(errors="ignore").encode()
     return b"%b\0%b" % (text, customer_id.bytes)
 
 

@@ -31,11 +31,10 @@ def indexed(view: View | None, lookups: Lookups) -> Indexed:
         return Indexed({}, {}, frozenset())
     one, created = view.id.bytes, indexing.created_score(view)
     names = "" if isinstance(view, ErasedView) else indexing.names(view)
-    name, _, _ = names.partition("\n")
     members: dict[tuple[str, bytes], float] = {
         ("order:created", one): created,
         ("order:updated", one): indexing.updated_score(view),
-        ("order:name", indexing.name_member(name, view.id)): 0,
+        ("order:name", indexing.name_member(names, view.id)): 0,
     }
     members |= {(f"facet:{facet}", one): created for facet in indexing.facets(view)}
     members |= {("words", indexing.word_member(word, view.id)): 0 for word in indexing.words(names)}

@@ -58,6 +58,12 @@ class Filters(msgspec.Struct, frozen=True, array_like=True):
     updated: Range = Range()
     consents: tuple[str, ...] = ()
 
+    @property
+    def erased(self) -> bool:
+        """Whether erased customers are asked for."""
+        of_status = [group for group in self.groups if group[0].startswith(indexing.status_facet(""))]
+        return all(indexing.status_facet("erased") in group for group in of_status)
+
 
 class Question(msgspec.Struct, frozen=True, kw_only=True):
     """`fields` is empty if documents are wanted whole."""
@@ -68,7 +74,6 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     cursor: str | None = None
     count: bool = False
     fields: frozenset[str] = frozenset()
-    erased: bool = False
 
     def digest(self) -> bytes:
         """What a cursor is bound to: another limit or other fields go on in the same list."""
@@ -153,7 +158,6 @@ def question(body: Mapping[str, Any], known: frozenset[str] = SEARCHED) -> Quest
         cursor=cursor,
         count=count is not None,
         fields=shown | ALWAYS if shown else shown,
-        erased="erased" in status,
     )
 
 

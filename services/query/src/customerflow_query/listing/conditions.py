@@ -13,7 +13,7 @@ from customerflow_shared import indexing, views
 from redis.asyncio import Redis
 
 from customerflow_query.listing.asking import Filters, Range
-from customerflow_query.listing.sources import Place, bounds
+from customerflow_query.listing.sources import Place, beginning
 
 CREATED, UPDATED, NAME = "order:created", "order:updated", "order:name"
 DOCUMENT = 5  # look-ups that take as long as to read one document
@@ -69,7 +69,7 @@ class Index:
         """Each condition with the number of customers that satisfy it at most, by which the smallest is chosen."""
         created = _range(filters.created)
         facets = [("ZCOUNT", self.key(f"facet:{facet}"), *created) for group in filters.groups for facet in group]
-        words = [("ZLEXCOUNT", self.key("words"), *bounds(word.encode())) for word in filters.words]
+        words = [("ZLEXCOUNT", self.key("words"), *beginning(word.encode())) for word in filters.words]
         orders = {UPDATED: filters.updated} if filters.updated != Range() else {}
         if not filters.groups and (filters.created != Range() or not (words or orders)):
             orders[CREATED] = filters.created  # facets are counted within its range already
@@ -85,7 +85,7 @@ class Index:
         within = _range(filters.updated if part.order == UPDATED else filters.created)
         if part.word is not None:
             commands: list[tuple[Any, ...]] = [
-                ("ZRANGE", self.key("words"), *bounds(filters.words[part.word].encode()), "BYLEX")
+                ("ZRANGE", self.key("words"), *beginning(filters.words[part.word].encode()), "BYLEX")
             ]
         else:
             names = [part.order] if part.order else [f"facet:{facet}" for facet in part.facets]

@@ -28,7 +28,7 @@ from customerflow_query.listing.conditions import (
     size,
 )
 from customerflow_query.listing.cursors import Cursors
-from customerflow_query.listing.sources import ByBytes, ByTime, Gathered, Place, Source
+from customerflow_query.listing.sources import EVERYBODY, NAMED, ByBytes, ByTime, Gathered, Place, Source, beginning
 from customerflow_query.read_model import ReadModel, Vanished
 
 LOOKED_AT = 10_000
@@ -96,7 +96,7 @@ class Lists:
         total = await self._total(index, filters, parts) if question.count else None
         plan = await _plan(index, question, parts, start)
         places, end = await self._walk(plan, index, question, start)
-        documents = await self._documents(index, places, erased=question.erased)
+        documents = await self._documents(index, places, erased=filters.erased)
         cursor = None if end is None else self._cursors.made(question.digest(), end)
         return Page(documents, cursor, total)
 
@@ -185,10 +185,10 @@ async def _plan(index: Index, question: Question, parts: Sequence[Part], start: 
 
 def _walked(index: Index, filters: Filters, part: Part, *, descending: bool = False) -> Source:
     if part.word is not None:
-        prefix = filters.words[part.word].encode()
-        return ByBytes(index.redis, index.key("words"), prefix, word=part.word, descending=descending)
+        words = beginning(filters.words[part.word].encode())
+        return ByBytes(index.redis, index.key("words"), words, word=part.word, descending=descending)
     if part.order == NAME:
-        return ByBytes(index.redis, index.key(NAME), descending=descending)
+        return ByBytes(index.redis, index.key(NAME), EVERYBODY if filters.erased else NAMED, descending=descending)
     names = [part.order] if part.order else [f"facet:{facet}" for facet in part.facets]
     within = filters.updated if part.order == UPDATED else filters.created
     return ByTime(index.redis, [index.key(name) for name in names], within, descending=descending)
@@ -202,8 +202,7 @@ async def _placed(index: Index, filters: Filters, order: str, word: int, custome
     names = await index.names(customers)
     if order == "name":
         return [
-            Place(0, indexing.name_member(found.partition("\n")[0], UUID(bytes=one)))
-            for one, found in zip(customers, names, strict=True)
+            Place(0, indexing.name_member(found, UUID(bytes=one))) for one, found in zip(customers, names, strict=True)
         ]
     members = (
         first_member(one, indexing.words(found), filters.words[word])

@@ -13,6 +13,8 @@ from redis.asyncio import Redis
 
 from customerflow_query.listing.asking import Range
 
+EVERYBODY = (b"-", b"+")
+NAMED = (b"-", b"(" + indexing.BEHIND_NAMES)  # all but the erased, of whom there may be many
 FEWEST = 16  # members that are read of one set of several
 
 Scored: TypeAlias = tuple[bytes, float]
@@ -122,12 +124,14 @@ class ByTime:
 
 
 class ByBytes:
-    """A set that is ordered by bytes, or the part of it that begins with a prefix."""
+    """A set that is ordered by bytes, or a range of it."""
 
-    def __init__(self, redis: Redis, key: str, prefix: bytes = b"", *, word: int = 0, descending: bool = False) -> None:
+    def __init__(
+        self, redis: Redis, key: str, within: tuple[bytes, bytes], *, word: int = 0, descending: bool = False
+    ) -> None:
         self._redis = redis
         self._key = key
-        self._first, self._last = bounds(prefix)
+        self._first, self._last = within
         self._word = word
         self._descending = descending
 
@@ -164,9 +168,9 @@ class Gathered:
         return Chunk(rest[:count], len(rest) <= count)
 
 
-def bounds(prefix: bytes) -> tuple[bytes, bytes]:
-    """Of the members that begin with it, for a range by bytes; UTF-8 has no 0xff."""
-    return (b"[" + prefix, b"(" + prefix + b"\xff") if prefix else (b"-", b"+")
+def beginning(prefix: bytes) -> tuple[bytes, bytes]:
+    """The range of the members that begin with it, by bytes; UTF-8 has no 0xff."""
+    return b"[" + prefix, b"(" + prefix + b"\xff"
 
 
 def _beyond(answer: Sequence[Scored], place: Place | None, *, descending: bool) -> list[Place]:
