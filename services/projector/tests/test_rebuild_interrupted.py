@@ -6,7 +6,7 @@ from typing import cast
 
 import pytest
 from customerflow_projector.feed import FeedUnavailable
-from customerflow_projector.follow import RedisRestarted
+from customerflow_projector.follow import GivenUp, RedisRestarted
 from customerflow_projector.generations import LOCK, Moved, RebuildRunning
 from customerflow_projector.read_model import ReadModel
 from customerflow_shared import patience, views
@@ -74,7 +74,7 @@ async def test_a_rebuild_that_was_suspended_while_another_was_made_does_not_swit
 
 
 async def test_a_redis_that_is_emptied_on_the_way_is_not_switched(model: ReadModel, redis: Redis) -> None:
-    with pytest.raises(Moved):
+    with pytest.raises(GivenUp):
         await rebuilt(model, Disturbed(redis.flushdb))
     assert await model.generations() == (None, None, None)
     await rebuilt(model, EventStore(HISTORY))
