@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from uuid import UUID
 
 import pytest
+import structlog
 from customerflow_projector import consumer
 from customerflow_projector.apply import Applier
 from customerflow_projector.consumer import Consumer
@@ -218,13 +219,26 @@ async def test_a_generation_beside_that_refuses_what_is_written_does_not_stop_th
 ) -> None:
     beside = f"{views.SCHEMA}-00000002"
     await begun(redis, beside)
-    await redis.mset({views.BUILDING: beside, views.key(beside, "counts"): "no hash"})
+    await redis.set(views.BUILDING, beside)
+    await redis.rpush(views.key(beside, "applied"), "no position")
     await queues.publish(HISTORY)
     async with consuming(cf_amqp_url, model):
         await until(holds(model, HISTORY), seconds=5)
         await asyncio.sleep(0.5)
     assert await queues.waiting() == 0
-    assert await model.applied(beside) == (0, 0)
+    assert (await model.applied(GENERATION))[0] == len(HISTORY)
+
+
+async def test_a_generation_beside_that_goes_on_refusing_is_told_once(model: ReadModel, redis: Redis) -> None:
+    beside = f"{views.SCHEMA}-00000002"
+    await begun(redis, beside)
+    await redis.set(views.BUILDING, beside)
+    await redis.rpush(views.key(beside, "applied"), "no position")
+    it = Consumer("", "one", model, Applier(model, EventStore(HISTORY)))
+    with structlog.testing.capture_logs() as logged:
+        for _ in range(3):
+            await it._apply(HISTORY)
+    assert [one["generation"] for one in logged] == [beside]
 
 
 async def test_a_connection_that_is_lost_to_a_generation_beside_is_waited_for(

@@ -37,6 +37,7 @@ class Consumer:
         self._model = model
         self._applier = applier
         self.connected = False
+        self._refusing: set[str] = set()
         self._patience = Patience("consumer")
 
     async def run(self) -> None:
@@ -124,7 +125,11 @@ class Consumer:
         try:
             await self._model.mark(generation, await self._applier.apply_where_next(generation, batch))
         except ResponseError as error:
-            log.warning("not applied beside", generation=generation, error=telemetry.describe(error))
+            if generation not in self._refusing:
+                log.warning("not applied beside", generation=generation, error=telemetry.describe(error))
+            self._refusing.add(generation)
+        else:
+            self._refusing.discard(generation)
 
 
 def weight(replica: str, queue: str) -> int:
