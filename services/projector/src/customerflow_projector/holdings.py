@@ -13,23 +13,19 @@ from customerflow_projector.compare import ask_sizes, told_sizes
 from customerflow_projector.expected import Expected, Held
 from customerflow_projector.generations import SCAN_PAGE, scan
 from customerflow_projector.indexes import Command, Indexed, difference, indexed
-from customerflow_projector.read_model import ReadModel, version_of
+from customerflow_projector.read_model import CARRY_OUT, ReadModel, version_of
 
 HEAD = 31  # bytes of a document that tell its version
 
-# KEYS: a customer's document. ARGV: the document as it was seen (empty: none), then commands, each behind the number of
-# its words. Carries them out if the document is still that one; answers whether it is. A total that comes to 0 goes.
-_IF_UNCHANGED = """
+# KEYS: a customer's document. ARGV: the document as it was seen (empty: none), then commands, carried out if it is
+# still that one; answers whether it is.
+_IF_UNCHANGED = (
+    """
 if (redis.call('GET', KEYS[1]) or '') ~= ARGV[1] then return 0 end
-local at = 2
-while at < #ARGV do
-  local first, last = at + 1, at + tonumber(ARGV[at])
-  local answer = redis.call(unpack(ARGV, first, last))
-  if ARGV[first] == 'HINCRBY' and answer == 0 then redis.call('HDEL', ARGV[first + 1], ARGV[first + 2]) end
-  at = last + 1
-end
-return 1
 """
+    + CARRY_OUT
+    + "return 1"
+)
 
 # KEYS: a hash of totals. ARGV: a total, by how much it is to be changed.
 _CORRECT = "if redis.call('HINCRBY', KEYS[1], ARGV[1], ARGV[2]) == 0 then redis.call('HDEL', KEYS[1], ARGV[1]) end"

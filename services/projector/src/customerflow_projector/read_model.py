@@ -29,12 +29,9 @@ STORED_AT_ONCE = 100  # customers
 TAKEN_AT_ONCE = 5000  # positions, while Redis does nothing else
 LONG_AGO = datetime.fromtimestamp(0, UTC)
 
-# KEYS: the customer. ARGV: the version it must have (0: none), then commands, each behind the number of its words.
-# Carries them out and answers -1, or answers the version found instead. A total that comes to 0 is removed.
-_STORE = """
-local version = string.match(redis.call('GETRANGE', KEYS[1], 0, 19), '^(%d+)[ \\n]')
-version = tonumber(version or 0)
-if version ~= tonumber(ARGV[1]) then return version end
+# The part of a script that carries out commands, each behind the number of its words, from the second of ARGV on. A
+# total that comes to 0 is removed.
+CARRY_OUT = """
 local at = 2
 while at < #ARGV do
   local first, last = at + 1, at + tonumber(ARGV[at])
@@ -42,8 +39,19 @@ while at < #ARGV do
   if ARGV[first] == 'HINCRBY' and answer == 0 then redis.call('HDEL', ARGV[first + 1], ARGV[first + 2]) end
   at = last + 1
 end
-return -1
 """
+
+# KEYS: the customer. ARGV: the version it must have (0: none), then commands. Carries them out and answers -1, or
+# answers the version found instead.
+_STORE = (
+    """
+local version = string.match(redis.call('GETRANGE', KEYS[1], 0, 19), '^(%d+)[ \\n]')
+version = tonumber(version or 0)
+if version ~= tonumber(ARGV[1]) then return version end
+"""
+    + CARRY_OUT
+    + "return -1"
+)
 
 # KEYS: applied, handled, changes, live. ARGV: the generation, the channel, how many lines of changes are kept, how many
 # positions are taken from `handled`; then position, milliseconds and line (empty: none) of each event, by position.
