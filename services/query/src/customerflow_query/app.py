@@ -49,7 +49,8 @@ def query_api(config: QuerySettings) -> tuple[ASGIApp, service.Health]:
 
     app = service.create(
         "CustomerFlow queries",
-        "Read customers. What you have just changed is here within milliseconds; ask with minVersion to be sure.",
+        "Read customers. What you have just changed is here within milliseconds; to be sure, ask with minVersion or "
+        "minPosition.",
         handlers=[
             *changes_api.ROUTES,
             *lookup.ROUTES,
