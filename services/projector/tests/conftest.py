@@ -3,11 +3,16 @@
 from collections.abc import AsyncIterator
 
 import pytest
+import structlog
 from customerflow_projector import read_model
 from customerflow_projector.read_model import ReadModel
 from redis.asyncio import Redis
 
 from .builders import LOOKUPS
+
+# rich would show an exception that the broker's library raises again and again with all that it has gone through: for
+# minutes
+structlog.configure(processors=[structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)])
 
 
 @pytest.fixture
