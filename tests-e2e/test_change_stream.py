@@ -41,6 +41,7 @@ async def test_the_stream_tells_every_change_once_and_in_order(
             "recordedAt": one.recorded_at[:23] + "Z",  # to the millisecond
         }
         for one in await feed.read(before)
+        if one.position <= end  # what the system does by itself, such as an erasure that is due, comes besides
     ]
     assert told == await following == recorded
     assert steady.resets == hasty.resets == 0
