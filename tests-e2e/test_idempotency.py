@@ -108,20 +108,24 @@ async def test_twenty_copies_of_a_command_have_one_effect_and_one_answer(custome
         while True:
             async with turn:
                 answer = await command.send(customers, key)
-            if not in_flight(answer):
+            if answer.status_code == 503:
+                unknown.add(key)  # a machine may be too slow for so many at once
+            elif not in_flight(answer):
                 return answer
             await asyncio.sleep(int(answer.headers["Retry-After"]))
 
-    async def copies(command: Command) -> list[httpx.Response]:
-        key = secrets.token_hex(16)
+    async def copies(command: Command, key: str) -> list[httpx.Response]:
         return await asyncio.gather(*(copy(command, key) for _ in range(COPIES)))
 
-    answers = await asyncio.gather(*map(copies, sent))
+    unknown = set[str]()
+    keys = [secrets.token_hex(16) for _ in sent]
+    answers = await asyncio.gather(*map(copies, sent, keys))
 
-    for command, copied in zip(sent, answers, strict=True):
+    for command, key, copied in zip(sent, keys, answers, strict=True):
         assert {said(answer) for answer in copied} == {said(copied[0])}, command
         assert copied[0].status_code == command.status, f"{command}: {copied[0].text}"
-        assert sum(is_replayed(answer) for answer in copied) == COPIES - 1, command
+        first = COPIES - sum(is_replayed(answer) for answer in copied)
+        assert first == 1 or (first == 0 and key in unknown), command
     effects = Counter(one.customer_id for one in await feed.read(before))
     expected = Counter(
         {customer_of(command, copied[0]): command.events for command, copied in zip(sent, answers, strict=True)}

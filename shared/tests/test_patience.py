@@ -42,3 +42,25 @@ async def test_a_failure_is_logged_once_until_it_works_again(capsys: pytest.Capt
     waiting.rewarded()
     await waiting.after(OSError("elsewhere"))
     assert capsys.readouterr().out.count("interrupted") == 3
+
+
+async def test_a_task_is_ended_even_if_it_does_not_give_in_and_its_end_is_cancelled_meanwhile() -> None:
+    refusals, waiting = 0, asyncio.Event()
+
+    async def stubborn() -> None:
+        nonlocal refusals
+        while refusals < 3:
+            try:
+                waiting.set()
+                await asyncio.sleep(60)
+            except asyncio.CancelledError:
+                refusals += 1
+
+    task = asyncio.create_task(stubborn())
+    await waiting.wait()
+    ending = asyncio.create_task(patience.end(task, every=0.05))
+    await asyncio.sleep(0.02)
+    ending.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await ending
+    assert task.done()

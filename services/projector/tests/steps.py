@@ -10,7 +10,7 @@ from customerflow_projector import generations
 from customerflow_projector.apply import Applier
 from customerflow_projector.read_model import ReadModel
 from customerflow_projector.rebuild import Report, rebuild
-from customerflow_shared import views
+from customerflow_shared import patience, views
 from customerflow_shared.events import Place, Recorded
 from redis.asyncio import Redis
 
@@ -25,10 +25,7 @@ async def running(work: Callable[[], Awaitable[None]]) -> AsyncIterator[None]:
         yield
         assert not task.done()
     finally:
-        # libraries that use asyncio.wait_for may swallow a cancellation (Python 3.11): insist
-        while not task.done():
-            task.cancel()
-            await asyncio.wait([task], timeout=1)
+        await patience.end(task, every=1)
 
 
 async def until(condition: Callable[[], Awaitable[bool]], seconds: float = 10) -> None:

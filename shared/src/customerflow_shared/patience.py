@@ -49,10 +49,17 @@ class Patience:
 
 
 async def end(task: asyncio.Task[object], *, every: float) -> None:
-    """Cancel the task until it is done, again after so many seconds each.
+    """Cancel the task until it is done, again after so many seconds each; being cancelled meanwhile does not leave it
+    running.
 
     Once is not enough: libraries that use asyncio.wait_for may swallow a cancellation (Python 3.11).
     """
+    cancelled: asyncio.CancelledError | None = None
     while not task.done():
         task.cancel()
-        await asyncio.wait([task], timeout=every)
+        try:
+            await asyncio.wait([task], timeout=every)
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None:
+        raise cancelled
