@@ -22,11 +22,9 @@ from litestar.openapi.plugins import SwaggerRenderPlugin
 from litestar.openapi.spec import PathItem
 from litestar.params import FromPath
 from litestar.types import ASGIApp, ControllerRouterHandler, Message, Receive, Scope, Send
-from opentelemetry.instrumentation.asgi import OpenTelemetryMiddleware
-from opentelemetry.util.http import ExcludeList
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from customerflow_shared import patience, problems, telemetry
+from customerflow_shared import patience, problems, telemetry, tracing
 from customerflow_shared.settings import Listen
 
 log = structlog.get_logger()
@@ -144,14 +142,6 @@ def docs_asset(name: FromPath[str]) -> Response[bytes]:
     return Response(content, media_type=_ASSETS[name], headers={"Cache-Control": "public, max-age=86400"})
 
 
-def _span_details(scope: Any) -> tuple[str, dict[str, Any]]:
-    """A request's span before its route is known: no address, for a client may have put anything into it, and not
-    whose it is.
-    """
-    private = ("http.url", "http.target", "url.full", "url.path", "url.query", "net.peer.ip", "client.address")
-    return scope.get("method", scope["type"]), dict.fromkeys(private, "")
-
-
 async def _name_span(message: Message, scope: Scope) -> None:
     if message["type"] == "http.response.start" and (template := scope.get("path_template")):
         telemetry.name_request(scope["method"], template)  # type: ignore[typeddict-item]  # http scopes only
@@ -242,12 +232,7 @@ def run(app: ASGIApp, health: Health, settings: Listen) -> None:
 
 def server(app: ASGIApp, health: Health, settings: Listen) -> uvicorn.Server:
     """What `run` runs."""
-    traced: Any = OpenTelemetryMiddleware(
-        _without_texts(app),
-        default_span_details=_span_details,
-        exclude_spans=["receive", "send"],
-        excluded_urls=ExcludeList(["/health/", "/docs"]),
-    )
+    traced: Any = tracing.traced(_without_texts(app))
     config = uvicorn.Config(
         traced,
         host=settings.host,

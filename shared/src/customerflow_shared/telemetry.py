@@ -11,7 +11,7 @@ import re
 import sys
 import traceback
 from collections.abc import Iterator, MutableMapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from types import TracebackType
 from typing import Any
 
@@ -48,11 +48,24 @@ def shut_down() -> None:
         provider.shutdown()
 
 
-@contextmanager
-def span(tracer: Tracer, name: str, **options: Any) -> Iterator[Span]:
+def span(tracer: Tracer, name: str, **options: Any) -> AbstractContextManager[Span]:
     """A current span that tells of an error what the logs tell (`describe`), where OpenTelemetry's own would hold its
-    text.
+    text. In a request that is not recorded nothing is made: the current span is the request's.
     """
+    current = trace.get_current_span()
+    if "context" not in options and _is_dropped(current):
+        return nullcontext(current)
+    return _started(tracer, name, options)
+
+
+def _is_dropped(span: Span) -> bool:
+    """Whether the sampler has decided against it here; one that comes from elsewhere it has yet to decide upon."""
+    context = span.get_span_context()
+    return context.is_valid and not (span.is_recording() or context.is_remote or context.trace_flags.sampled)
+
+
+@contextmanager
+def _started(tracer: Tracer, name: str, options: dict[str, Any]) -> Iterator[Span]:
     with tracer.start_as_current_span(
         name, record_exception=False, set_status_on_exception=False, **options
     ) as started:
@@ -73,8 +86,9 @@ def current_traceparent() -> str | None:
 def name_request(method: str, route: str) -> None:
     """Name the request's span by its route, not by its path: paths hold customer ids."""
     span = trace.get_current_span()
-    span.update_name(f"{method} {route}")
-    span.set_attribute("http.route", route)
+    if span.is_recording():
+        span.update_name(f"{method} {route}")
+        span.set_attribute("http.route", route)
 
 
 def end_request() -> None:

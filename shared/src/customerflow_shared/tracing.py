@@ -1,0 +1,95 @@
+"""Requests' spans. Whether a request is recorded is decided before anything is built for it: OpenTelemetry's middleware
+costs more than the whole of a read.
+"""
+
+from typing import Any
+
+from litestar.types import ASGIApp, Receive, Send
+from opentelemetry import context as contexts
+from opentelemetry import propagate, trace
+from opentelemetry.context import Context
+from opentelemetry.instrumentation.asgi import OpenTelemetryMiddleware, asgi_getter
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.id_generator import IdGenerator
+from opentelemetry.sdk.trace.sampling import Decision
+from opentelemetry.trace import NonRecordingSpan, SpanContext, SpanKind, TraceFlags
+
+UNTRACED = ("/health/", "/docs")
+
+
+def traced(app: ASGIApp) -> ASGIApp:
+    """The application with a span for each request, as the configured sampler wants it."""
+    provider = trace.get_tracer_provider()
+    return Traced(app, provider) if isinstance(provider, TracerProvider) else app
+
+
+class Traced:
+    """A request that is not recorded has trace and span ids all the same: problems, logs and events tell them."""
+
+    def __init__(self, app: ASGIApp, provider: TracerProvider) -> None:
+        tracer: Any = provider.get_tracer("customerflow.requests")
+        self._app = app
+        self._ids = tracer.id_generator = _Ids(provider.id_generator)
+        self._sampler = provider.sampler
+        self._flags = TraceFlags(TraceFlags.RANDOM_TRACE_ID if self._ids.is_trace_id_random() else TraceFlags.DEFAULT)
+        self._parents = frozenset(name.encode() for name in propagate.get_global_textmap().fields)
+        self._recorded: Any = OpenTelemetryMiddleware(
+            app, default_span_details=_span_details, exclude_spans=["receive", "send"], tracer=tracer
+        )
+
+    async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["path"].startswith(UNTRACED):
+            await self._app(scope, receive, send)
+            return
+        context = contexts.get_current()
+        for name, _ in scope["headers"]:
+            if name in self._parents:
+                context = propagate.extract(scope, context, getter=asgi_getter)
+                break
+        parent = trace.get_current_span(context).get_span_context()
+        trace_id = parent.trace_id if parent.is_valid else self._ids.generate_trace_id()
+        sampled = self._sampler.should_sample(context, trace_id, scope["method"], SpanKind.SERVER)
+        if sampled.decision is not Decision.DROP:
+            if not parent.is_valid:
+                self._ids.decided = trace_id
+            await self._recorded(scope, receive, send)
+            return
+        flags = TraceFlags(parent.trace_flags & ~TraceFlags.SAMPLED) if parent.is_valid else self._flags
+        span = NonRecordingSpan(SpanContext(trace_id, self._ids.generate_span_id(), False, flags, sampled.trace_state))
+        token = contexts.attach(_unrecorded(context, span))
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            contexts.detach(token)
+
+
+class _Ids(IdGenerator):
+    """A root span gets the trace id for which it has been decided that it is recorded: a second one might not be."""
+
+    def __init__(self, ids: IdGenerator) -> None:
+        self._ids = ids
+        self.decided = 0
+
+    def generate_span_id(self) -> int:
+        return self._ids.generate_span_id()
+
+    def generate_trace_id(self) -> int:
+        decided, self.decided = self.decided, 0
+        return decided or self._ids.generate_trace_id()
+
+    def is_trace_id_random(self) -> bool:
+        return self._ids.is_trace_id_random()
+
+
+def _unrecorded(context: Context, span: NonRecordingSpan) -> Context:
+    """Instrumented libraries would build their spans before they ask whether anybody records them."""
+    silent = contexts.set_value(contexts._SUPPRESS_INSTRUMENTATION_KEY, True, context)
+    return trace.set_span_in_context(span, silent)
+
+
+def _span_details(scope: Any) -> tuple[str, dict[str, Any]]:
+    """A request's span before its route is known: no address, for a client may have put anything into it, and not
+    whose it is.
+    """
+    private = ("http.url", "http.target", "url.full", "url.path", "url.query", "net.peer.ip", "client.address")
+    return scope.get("method", scope["type"]), dict.fromkeys(private, "")

@@ -1,0 +1,134 @@
+"""Whether a request is recorded is decided once, where its trace begins; all of them can be told of."""
+
+import json
+from typing import Any
+
+import httpx
+import pytest
+from customerflow_shared import telemetry, tracing
+from customerflow_shared.problems import Problem
+from opentelemetry import trace
+from opentelemetry.instrumentation.utils import is_instrumentation_enabled
+from opentelemetry.sdk.trace import TracerProvider, sampling
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+TRACE = "0af7651916cd43dd8448eb211c80319c"
+SAMPLED = f"00-{TRACE}-b7ad6b7169203331-01"
+NOT_SAMPLED = f"00-{TRACE}-b7ad6b7169203331-00"
+
+
+class Requests:
+    """Requests to an application that answers by a problem, with work in a span of its own."""
+
+    def __init__(self, sampler: sampling.Sampler) -> None:
+        self.exporter = InMemorySpanExporter()
+        provider = TracerProvider(sampler=sampler)
+        provider.add_span_processor(SimpleSpanProcessor(self.exporter))
+        self._tracer = provider.get_tracer("test")
+        self._client = httpx.AsyncClient(
+            transport=httpx.ASGITransport(tracing.Traced(self._app, provider)),  # type: ignore[arg-type]  # Any scopes
+            base_url="http://test",
+        )
+        self.instrumented: list[bool] = []
+        self.stored: list[str | None] = []
+
+    async def _app(self, scope: Any, receive: Any, send: Any) -> None:
+        telemetry.name_request(scope["method"], "/route")
+        self.instrumented.append(is_instrumentation_enabled())
+        with telemetry.span(self._tracer, "work", attributes={"some": "thing"}) as span:
+            span.set_attribute("more", 1)
+            self.stored.append(telemetry.current_traceparent())
+        body = Problem("route-not-found", "Nothing here.").document("/route")
+        await send({"type": "http.response.start", "status": 404, "headers": []})
+        await send({"type": "http.response.body", "body": body})
+
+    async def ask(self, path: str = "/route", **headers: str) -> Any:
+        """The trace id that the client is told."""
+        return json.loads((await self._client.get(path, headers=headers)).content).get("traceId")
+
+    def spans(self) -> dict[str, Any]:
+        return {span.name: span for span in self.exporter.get_finished_spans()}
+
+
+RATIO = sampling.ParentBasedTraceIdRatio
+
+
+async def test_a_request_that_is_not_recorded_has_a_trace_id_and_no_spans() -> None:
+    requests = Requests(RATIO(0.0))
+    told = [await requests.ask(), await requests.ask()]
+    assert all(told)
+    assert told[0] != told[1]
+    assert not requests.spans()
+    assert not any(requests.instrumented)
+
+
+async def test_what_it_stores_tells_that_nobody_records_it() -> None:
+    requests = Requests(RATIO(0.0))
+    told = await requests.ask()
+    stored = telemetry.context_of(requests.stored[0])
+    context = trace.get_current_span(stored).get_span_context()
+    assert (trace.format_trace_id(context.trace_id), context.trace_flags.sampled) == (told, False)
+
+
+async def test_a_request_that_is_recorded_is_a_whole_trace() -> None:
+    requests = Requests(RATIO(1.0))
+    told = await requests.ask()
+    spans = requests.spans()
+    assert {*spans} == {"GET /route", "work"}
+    assert {trace.format_trace_id(one.context.trace_id) for one in spans.values()} == {told}
+    assert spans["work"].parent.span_id == spans["GET /route"].context.span_id
+    assert spans["GET /route"].parent is None
+    assert requests.instrumented == [True]
+
+
+async def test_a_parent_that_is_recorded_makes_the_whole_trace() -> None:
+    requests = Requests(RATIO(0.0))
+    assert await requests.ask(traceparent=SAMPLED) == TRACE
+    spans = requests.spans()
+    assert {trace.format_trace_id(one.context.trace_id) for one in spans.values()} == {TRACE}
+    assert {*spans} == {"GET /route", "work"}
+    assert trace.format_span_id(spans["GET /route"].parent.span_id) == SAMPLED.split("-")[2]
+
+
+async def test_a_parent_that_is_not_recorded_makes_none() -> None:
+    requests = Requests(RATIO(1.0))
+    assert await requests.ask(traceparent=NOT_SAMPLED) == TRACE
+    assert not requests.spans()
+    assert requests.stored[0] is not None
+    assert requests.stored[0].endswith("-00")
+
+
+async def test_a_sampler_that_does_not_heed_parents_is_asked_all_the_same() -> None:
+    requests = Requests(sampling.ALWAYS_ON)
+    assert await requests.ask(traceparent=NOT_SAMPLED) == TRACE
+    assert {*requests.spans()} == {"GET /route", "work"}
+
+
+async def test_a_parent_that_is_malformed_is_none() -> None:
+    requests = Requests(RATIO(1.0))
+    assert await requests.ask(traceparent="00-nothing") is not None
+    assert {*requests.spans()} == {"GET /route", "work"}
+
+
+@pytest.mark.parametrize("sampler", [RATIO(0.1), sampling.TraceIdRatioBased(0.1)])
+async def test_a_tenth_is_about_a_tenth_and_each_trace_is_whole(sampler: sampling.Sampler) -> None:
+    requests = Requests(sampler)
+    for _ in range(1500):
+        await requests.ask()
+    spans = requests.exporter.get_finished_spans()
+    roots = {span.context.trace_id for span in spans if span.name == "GET /route"}
+    assert 80 < len(roots) < 240  # six standard deviations
+    assert roots == {span.context.trace_id for span in spans if span.name == "work"}
+
+
+@pytest.mark.parametrize("path", ["/health/live", "/docs/assets/swagger_style.css"])
+async def test_what_is_asked_of_the_program_itself_makes_no_trace(path: str) -> None:
+    requests = Requests(RATIO(0.0))
+    assert await requests.ask(path) is None
+
+
+async def test_nothing_is_left_behind_in_the_context() -> None:
+    await Requests(RATIO(0.0)).ask()
+    assert telemetry.current_traceparent() is None
+    assert is_instrumentation_enabled()
