@@ -4,11 +4,14 @@ Each command's unit (events, outbox pointers, claims, key, answer to its idempot
 whichever other units share it, and is acknowledged only after that transaction's commit. In a transaction the keys and
 claims come first and the positions last: no one waits for a claim while holding the counter, and since the counter's
 row stays locked until the commit, positions are gapless and become visible in order.
+
+All statements of a transaction are sent at once, in the hope that none of its units has lost a race. If one has, the
+database refuses the whole, and the next transactions look before they write, until nobody is found to have lost.
 """
 
 import asyncio
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import structlog
 from asyncmy.errors import MySQLError as DriverError
@@ -19,31 +22,39 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from customerflow_command import database, transaction
 from customerflow_command.unit import Unit
+from customerflow_command.waiting import Waiting
 
 log = structlog.get_logger()
 tracer = trace.get_tracer("customerflow.command")
 
-MAX_UNITS = 256
+LARGEST = 256
 MAX_BYTES = 2 * 1024 * 1024  # well below the smallest default of max_allowed_packet, 16 MiB
-MAX_WAITING = 10_000
+MAX_WAITING = 10_000  # a bound of memory; under a steady load `patience` is met first
 TRIES = 3
 
 
 class StoreBusy(Exception):
-    """The database kept refusing the transaction (deadlock or lock wait); nothing was written."""
+    """The database is too busy, or kept refusing the transaction (deadlock or lock wait); nothing was written."""
 
 
 class GroupCommit:
     """Writes units, in the order of their arrival, in as few transactions as the load makes them.
 
-    `engine` is for this alone (see `database.open_commit_engine`).
+    `engine` is for this alone (see `database.open_commit_engine`). No transaction has more than `largest` units. Who
+    would have to wait for longer than `patience` seconds, as fast as it goes now, is sent away at once.
     """
 
-    def __init__(self, engine: AsyncEngine, on_commit: Callable[[], None]) -> None:
+    def __init__(
+        self, engine: AsyncEngine, on_commit: Callable[[], None], *, largest: int = LARGEST, patience: float = 4.0
+    ) -> None:
         self._engine = engine
         self._on_commit = on_commit
-        self._waiting: list[Unit] = []
+        self._largest = largest
+        self._patience = patience
+        self._waiting = Waiting()
         self._arrived = asyncio.Event()
+        self._seconds = 0.0  # that a group takes, of late
+        self._rivals = False  # have written, of late, what was to be written here
 
     async def write(self, unit: Unit) -> int | None:
         """The position of the unit's last event, None if it has none, once it is committed.
@@ -51,76 +62,69 @@ class GroupCommit:
         Raises VersionTaken, KeyTaken, ClaimTaken, StoreBusy, or DatabaseUnavailable (the unit may have been written).
         If the caller stops waiting, a unit whose transaction has begun is written all the same.
         """
-        if len(self._waiting) >= MAX_WAITING:
+        groups_ahead = len(self._waiting) // self._largest
+        if len(self._waiting) >= MAX_WAITING or groups_ahead * self._seconds > self._patience:
             raise StoreBusy
         with telemetry.span(tracer, "commit") as span:
             unit.span = span.get_span_context()
-            self._waiting.append(unit)
+            self._waiting.add(unit)
             self._arrived.set()
             try:
-                return await asyncio.shield(unit.written)
+                return await unit.written
             except asyncio.CancelledError:
-                if unit in self._waiting:
-                    self._waiting.remove(unit)
+                self._waiting.leave(unit)
                 raise
 
     async def run(self) -> None:
         """Write what arrives, until cancelled."""
         while True:
-            await self._arrived.wait()
+            await self._arrival()
+            await self._write_group(self._waiting.take(self._largest, MAX_BYTES))
+
+    async def _arrival(self) -> None:
+        while not self._waiting:
             self._arrived.clear()
-            while self._waiting:
-                await self._write_group(self._next_group())
+            await self._arrived.wait()
 
-    def _next_group(self) -> list[Unit]:
-        """The first units that do not depend on one another, within the limits; what depends on one of them waits."""
-        group: list[Unit] = []
-        waiting: list[Unit] = []
-        touched: set[object] = set()
-        size = 0
-        for unit in self._waiting:
-            touches = unit.touches()
-            full = len(group) == MAX_UNITS or size >= MAX_BYTES
-            if full or not touched.isdisjoint(touches):
-                waiting.append(unit)
-            else:
-                group.append(unit)
-                size += unit.size()
-            touched |= touches
-        self._waiting = waiting
-        return group
-
-    async def _write_group(self, group: list[Unit]) -> None:
-        links = [trace.Link(unit.span) for unit in group]
-        attributes = {"customerflow.group.size": len(group)}
-        with telemetry.span(tracer, "commit group", context=Context(), links=links, attributes=attributes):
+    async def _write_group(self, group: Sequence[Unit]) -> None:
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        with telemetry.span(tracer, "commit group", context=Context()) as span:
+            if span.is_recording():
+                span.set_attribute("customerflow.group.size", len(group))
+                for unit in group:
+                    span.add_link(unit.span)
             try:
                 await self._write(group)
             except Exception as error:
                 expected = isinstance(error, StoreBusy | database.DatabaseUnavailable)
                 if not expected:
                     log.error("a group could not be written", exc_info=error, units=len(group))
+                _fail(dict.fromkeys(group, error))
+            finally:
                 for unit in group:
-                    unit.fail(error)
+                    self._waiting.end(unit)
+        self._seconds += 0.2 * (loop.time() - began - self._seconds)
 
     async def _write(self, group: Sequence[Unit]) -> None:
-        """Write the units of the group that can be written; those that cannot fail alone.
-
-        A unit that has lost a race is told apart by a read at the beginning of the transaction, or, if it is lost
-        after that, by the read at the beginning of the next try.
-        """
+        """Write the units of the group that can be written; those that cannot fail alone."""
         tries = 0
         while group:
             try:
-                await self._transaction(group)
+                if self._rivals and (losers := await self._losers(group)):
+                    _fail(losers)
+                    group = [unit for unit in group if unit not in losers]
+                    tries = 0
+                if group:
+                    await self._transaction(group)
                 return
-            except transaction.Losers as losers:
-                for unit, error in losers.errors.items():
-                    unit.fail(error)
-                group = [unit for unit in group if unit not in losers.errors]
             except DriverError as error:
                 tries += 1
-                log.warning("transaction refused", number=database.error_number(error), tries=tries)
+                number = database.error_number(error)
+                if number == database.DUPLICATE_ENTRY and tries < TRIES:
+                    self._rivals = True
+                    continue
+                log.warning("transaction refused", number=number, tries=tries)
                 if tries == TRIES:
                     raise StoreBusy from None
                 claimants = [unit for unit in group if unit.take]
@@ -130,20 +134,21 @@ class GroupCommit:
                     group = claimants
                 await asyncio.sleep(random.uniform(0, 0.02 * 2**tries))
 
+    async def _losers(self, group: Sequence[Unit]) -> Mapping[Unit, Exception]:
+        async with database.session(self._engine) as session:
+            losers = await transaction.losers(session, group)
+            await session.rollback()
+        self._rivals = bool(losers)
+        return losers
+
     async def _transaction(self, group: Sequence[Unit]) -> None:
         async with database.session(self._engine) as session:
-            losers = (
-                await transaction.lost_versions(session, group)
-                or await transaction.lost_keys(session, group)
-                or await transaction.lost_claims(session, group)
-            )
-            if losers:
-                await session.rollback()
-            else:
-                positions = await transaction.write(session, group)
-                await session.commit()
-        if losers:
-            raise transaction.Losers(losers)
+            positions = await transaction.commit(session, group)
         for unit in group:
             unit.succeed(positions.get(unit))
         self._on_commit()
+
+
+def _fail(errors: Mapping[Unit, Exception]) -> None:
+    for unit, error in errors.items():
+        unit.fail(error)

@@ -5,7 +5,7 @@ because SQLAlchemy's own cost per statement is larger than the server's.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from functools import cache
@@ -102,7 +102,6 @@ def _open(url: str, init_command: str, **pool: Any) -> AsyncEngine:
         hide_parameters=True,
         connect_args={
             "connect_timeout": 5,
-            "binary_prefix": True,
             "charset": "utf8mb4",
             "init_command": init_command,
         },
@@ -124,18 +123,26 @@ class Session:
         self._driver = driver
 
     async def rows(self, statement: str, arguments: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        async with self._executed(statement, arguments) as cursor:
+        async with self._executed(filled(statement, arguments)) as cursor:
             return list(await cursor.fetchall())
 
     async def run(self, statement: str, arguments: Sequence[Any] = ()) -> int:
         """The number of rows affected."""
-        async with self._executed(statement, arguments) as cursor:
+        async with self._executed(filled(statement, arguments)) as cursor:
             return int(cursor.rowcount)
 
     async def last_insert_id(self, statement: str, arguments: Sequence[Any] = ()) -> int:
         """Run a statement and return what it gave to LAST_INSERT_ID()."""
-        async with self._executed(statement, arguments) as cursor:
+        async with self._executed(filled(statement, arguments)) as cursor:
             return int(cursor.lastrowid)
+
+    async def run_together(self, statements: Sequence[str]) -> list[int]:
+        """Run all of them in one round trip, up to the first that fails; what each gave to LAST_INSERT_ID()."""
+        async with self._executed(";".join(statements)) as cursor:
+            ids = [int(cursor.lastrowid)]
+            while await cursor.nextset():
+                ids.append(int(cursor.lastrowid))
+            return ids
 
     async def rollback(self) -> None:
         async with asyncio.timeout(ANSWER_SECONDS):
@@ -146,10 +153,10 @@ class Session:
             await self._driver.commit()
 
     @asynccontextmanager
-    async def _executed(self, statement: str, arguments: Sequence[Any]) -> AsyncIterator[Any]:
+    async def _executed(self, text: str) -> AsyncIterator[Any]:
         # not the driver's own read_timeout: on Python 3.11 that one swallows cancellations (asyncio.wait_for)
         async with asyncio.timeout(ANSWER_SECONDS), self._driver.cursor(_Cursor) as cursor:
-            await cursor.execute(statement, arguments)
+            await cursor.execute(text)
             yield cursor
 
 
@@ -193,6 +200,33 @@ def utc_now() -> datetime:
     """Now, to the millisecond: what the event table keeps, so that every reader sees the same time."""
     now = datetime.now(UTC)
     return now.replace(microsecond=now.microsecond // 1000 * 1000)
+
+
+_LITERALS: Mapping[type, Callable[[Any], str]] = {
+    bytes: lambda value: f"x'{value.hex()}'",
+    str: lambda value: f"_utf8mb4 x'{value.encode().hex()}'",
+    int: str,
+    float: repr,
+    datetime: lambda value: f"'{value}'",
+    type(None): lambda _: "NULL",
+}
+
+
+def literal(value: Any) -> str:
+    """A value as it stands in a statement. Bytes and text in hexadecimal: whatever they hold and whatever mode the
+    server is in, they are read as nothing else; and the driver takes fifty times as long to quote bytes.
+    """
+    return _LITERALS[type(value)](value)
+
+
+def filled(statement: str, arguments: Sequence[Any]) -> str:
+    """The statement with each `%s` replaced by a value."""
+    return statement % tuple(map(literal, arguments))
+
+
+def literals(rows: Iterable[Sequence[Any]]) -> str:
+    """`(1,x'ff'),(2,NULL)` for a multi-row statement."""
+    return ",".join("(" + ",".join(map(literal, row)) + ")" for row in rows)
 
 
 def placeholders(rows: int, columns: int) -> str:

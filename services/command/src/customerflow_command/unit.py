@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 from uuid import UUID
 
 import msgspec
@@ -43,15 +44,18 @@ class Receipt(msgspec.Struct, frozen=True):
 
 @dataclass(eq=False)
 class Unit:
-    """What one command writes, all or nothing. `events` are without their positions, which the transaction gives; there
-    may be none if there is a `receipt`, whose `outcome` is kept. An erasure deletes the customer's key and all that was
-    claimed or answered for it. `due_at` is UNSET if it stays as it is. `written` tells the position of the last event,
-    None if there is none.
+    """What one command writes, all or nothing.
+
+    `events` are without their positions, which the transaction gives; there may be none if there is a `receipt`, whose
+    `outcome` is kept. Of the claims to `take` some may be `left_over`: the customer holds them already. An erasure
+    deletes the customer's key and all that was claimed or answered for it. `due_at` is UNSET if it stays as it is.
+    `written` tells the position of the last event, None if there is none; it is cancelled if nobody waits any more.
     """
 
     customer_id: UUID
     events: Sequence[tuple[Recorded, Sealed]]
     take: frozenset[HashedClaim] = frozenset()
+    left_over: frozenset[HashedClaim] = frozenset()
     release: frozenset[HashedClaim] = frozenset()
     new_key: WrappedKey | None = None
     erase: bool = False
@@ -61,18 +65,16 @@ class Unit:
     span: trace.SpanContext = trace.INVALID_SPAN_CONTEXT
     written: asyncio.Future[int | None] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
-    def __post_init__(self) -> None:
-        # whoever asked may have left: then nobody else looks at an error
-        self.written.add_done_callback(lambda written: written.cancelled() or written.exception())
-
     @property
     def first_version(self) -> int:
         """0 if nothing is to be recorded."""
         return self.events[0][0].version if self.events else 0
 
-    def touches(self) -> set[object]:
+    @cached_property
+    def touches(self) -> frozenset[object]:
         """Two units that share any of these may not be in one transaction."""
-        return {self.customer_id, *self.take, *self.release, *([self.receipt.key_hash] if self.receipt else [])}
+        key = [self.receipt.key_hash] if self.receipt else []
+        return frozenset([self.customer_id, *self.take, *self.release, *key])
 
     def size(self) -> int:
         return sum(len(sealed.data) + len(sealed.pii or b"") + 200 for _, sealed in self.events)

@@ -21,7 +21,7 @@ from customerflow_command.customer.claims import Uniqueness, claims
 from customerflow_command.customer.state import Customer, due, evolve
 from customerflow_command.personal import KeyProvider, Pepper, UnreadableEvent
 from customerflow_command.store import SELECT_EVENTS, EventReader, EventRow
-from customerflow_command.transaction import release_claims, set_due
+from customerflow_command.transaction import due_set, released
 from customerflow_command.unit import HashedClaim
 
 PAGE = 200
@@ -144,9 +144,9 @@ class Verifier:
                             (kind, key_hash, drift.customer_id.bytes),
                         )
                     case "stale", HashedClaim() as claim:
-                        await release_claims(session, drift.customer_id, [claim])
+                        await session.run(released(drift.customer_id, claim))
                     case "due", _:
-                        await set_due(session, drift.customer_id, drift.due_at)
+                        await session.run(due_set(drift.customer_id, drift.due_at))
             await session.commit()
 
     @asynccontextmanager
