@@ -173,8 +173,7 @@ def registration(mine: random.Random) -> Json:
 
 
 def change(mine: random.Random) -> Json:
-    number = mine.randrange(10**10)
-    return {"name": f"Ana Lima {number}", "email": f"ana.lima.{number}@example.com"}
+    return {"name": f"Ana Lima {mine.randrange(10**10)}", "socialName": "Ana"}
 
 
 def check(customers: Customers, before: int, commands: int) -> None:

@@ -65,7 +65,7 @@ class Address(Body):
 class Consent(Body):
     purpose: Slug
     channel: Slug
-    state: Literal["granted", "denied", "withdrawn"]
+    state: Literal["granted", "withdrawn", "pending"]
     captured_at: Annotated[datetime, Meta(tz=True)]
     source: Short
     legal_basis: Slug | None = None
@@ -81,7 +81,7 @@ class ExternalId(Body):
 
 
 class Registration(Body):
-    type: Literal["person", "organization"]
+    type: Literal["person", "company"]
     name: Name
     given_name: Name | None = None
     family_name: Name | None = None
