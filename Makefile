@@ -6,7 +6,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 LOCAL := $(PY) -m customerflow_local
 INSTANCE ?= demo
-PACKAGES := shared services/command services/projector services/query deploy/local
+PACKAGES := shared services/command services/projector services/query deploy/local deploy/bench
 READY := $(VENV)/.complete
 
 ##@ See it work
@@ -62,21 +62,62 @@ unit: $(READY)  ## Run the tests that need no server: well under a minute
 chaos: $(READY)  ## Kill every part again and again while commands arrive, then prove that nothing was lost
 	@$(PY) tests-e2e/chaos.py
 
+BENCH := $(PY) -m customerflow_bench
+
+.PHONY: bench
+bench: ROUNDS ?= 5
+bench: SECONDS ?= 5
+bench: $(READY)  ## Measure CustomerFlow beside its ceilings and its peers: SCENARIOS="commands queries", ROUNDS=5, SECONDS=5
+	@$(BENCH) run --rounds $(ROUNDS) --seconds $(SECONDS) $(SCENARIOS)
+
+.PHONY: bench-table
+bench-table: $(READY)  ## Print the table of the newest result again
+	@$(BENCH) table
+
+.PHONY: bench-plots
+bench-plots: $(READY)  ## Draw the newest result into deploy/bench/plots
+	@$(BENCH) plots
+
+# `make bench-compare A B`: what follows the first goal are its words, not goals
+.PHONY: bench-compare
+bench-compare: $(READY)  ## Compare two results, A and B: each a commit, or a file below .run/bench/results
+	@$(BENCH) compare $(filter-out bench-compare,$(MAKECMDGOALS))
+ifeq ($(firstword $(MAKECMDGOALS)),bench-compare)
+.PHONY: $(wordlist 2,3,$(MAKECMDGOALS))
+$(wordlist 2,3,$(MAKECMDGOALS)):
+	@:
+endif
+
+.PHONY: bench-growth
+bench-growth: SMALL ?= 10000
+bench-growth: LARGE ?= 1000000
+bench-growth: $(READY)  ## Measure with SMALL=10000 and with LARGE=1000000 customers, and with long streams
+	@$(BENCH) growth --small $(SMALL) --large $(LARGE)
+
+.PHONY: bench-servers
+bench-servers: $(READY)  ## Measure uvicorn and granian, uvloop and asyncio on routes of ours
+	@$(BENCH) run servers
+
 .PHONY: bench-register
 bench-register: $(READY)  ## Time the pure part of a registration with all fields, and its share of the whole request
-	@$(PY) services/command/benchmarks/register.py
+	@$(PY) -m customerflow_bench.register
 
 .PHONY: bench-reads
 bench-reads: SMALL ?= 10000
 bench-reads: LARGE ?= 1000000
 bench-reads: $(READY)  ## Time queries with SMALL=10000 customers and with LARGE=1000000, in systems of their own that stay up
-	@$(PY) -m services.command.benchmarks.reads --small $(SMALL) --large $(LARGE)
+	@$(PY) -m customerflow_bench.reads --small $(SMALL) --large $(LARGE)
 
 .PHONY: bench-rebuild
 bench-rebuild: CUSTOMERS ?= 100000
 bench-rebuild: RATE ?= 100
 bench-rebuild: $(READY)  ## Rebuild the read model of CUSTOMERS=100000 while RATE=100 commands/s arrive and readers look
-	@$(PY) -m services.command.benchmarks.rebuilding --customers $(CUSTOMERS) --rate $(RATE)
+	@$(PY) -m customerflow_bench.rebuilding --customers $(CUSTOMERS) --rate $(RATE)
+
+.PHONY: load
+load: N ?= 100000
+load: $(READY)  ## Fill the instance of `make demo` with N=100000 invented customers; goes on where it was stopped
+	@$(PY) -m customerflow_bench.load $(N)
 
 .PHONY: mutants
 mutants: $(READY)  ## Break every rule of the domain in every small way, and see whether its tests notice: some minutes
@@ -105,11 +146,14 @@ UV_COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --gene
 
 .PHONY: lock
 lock: $(READY) $(UV)  ## Lock the requirements again, of each image and of development
-	$(UV_COMPILE) --group dev $(foreach package,command local projector query shared,\
+	$(UV_COMPILE) --group dev $(foreach package,bench command local projector query shared,\
 		--no-emit-package customerflow-$(package)) --output-file requirements-dev.txt
 	for service in command projector query; do \
 		$(UV_COMPILE) services/$$service/pyproject.toml --no-emit-package customerflow-shared \
 			--output-file services/$$service/requirements.txt || exit; \
+	done
+	for wanted in $$(git ls-files 'deploy/bench/*requirements.in'); do \
+		$(UV_COMPILE) $$wanted --output-file $${wanted%.in}.txt || exit; \
 	done
 
 $(UV):

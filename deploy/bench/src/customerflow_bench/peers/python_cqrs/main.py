@@ -86,7 +86,7 @@ class RegisterCustomerHandler(cqrs.RequestHandler[RegisterCustomer]):
             {"id": done.id, "version": 1, "email": request.details["email"], "details": request.details},
         )
         _record(self._outbox, "CustomerRegistered", done, request.details)
-        await self._outbox.commit()
+        await self._session.commit()
         return done
 
 
@@ -105,7 +105,7 @@ class ChangeCustomerHandler(cqrs.RequestHandler[ChangeCustomer]):
         if written.rowcount == 0:
             raise VersionConflict
         _record(self._outbox, "CustomerChanged", done, request.changes)
-        await self._outbox.commit()
+        await self._session.commit()
         return done
 
 
@@ -131,7 +131,7 @@ def create_mediator(engine: AsyncEngine) -> cqrs.RequestMediator:
     container = DIContainer()
     container.attach_external_container(external)
 
-    def commands(mapper: cqrs.RequestMap) -> None:
+    def commands(mapper: cqrs.RequestMap[Any, Any]) -> None:
         mapper.bind(RegisterCustomer, RegisterCustomerHandler)
         mapper.bind(ChangeCustomer, ChangeCustomerHandler)
 
@@ -300,7 +300,7 @@ async def relay(given: argparse.Namespace) -> Json:
         async for batch in producer.event_batch_generator(given.batch):
             for event in batch:
                 await producer.send_message(event)
-            await outbox.commit()
+            await session.commit()
             messages += len(batch)
             if not batch or time.perf_counter() - start > given.seconds:
                 break
@@ -327,7 +327,7 @@ def main() -> None:
     parser.add_argument("--mysql-url", required=True)
     parser.add_argument("--amqp-url", default="amqp://guest:guest@127.0.0.1/")
     parser.add_argument("--clients", type=int, default=64)
-    parser.add_argument("--connections", type=int, default=32)
+    parser.add_argument("--connections", type=int, default=64)
     parser.add_argument("--seconds", type=float, default=10)
     parser.add_argument("--warm-up", type=float, default=2)
     parser.add_argument("--seed", type=int, default=1)

@@ -24,8 +24,8 @@ from redis import Redis
 from rich.console import Console
 from rich.progress import track
 
-from services.command.benchmarks import people
-from services.command.benchmarks.load import fill, open_stack
+from customerflow_bench import people
+from customerflow_bench.load import fill, open_stack
 
 ROUNDS = 8
 REQUESTS = 25  # of each kind in a round

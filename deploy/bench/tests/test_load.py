@@ -10,6 +10,18 @@ from typing import Any
 
 import msgspec
 import pytest
+from customerflow_bench.load import Loader, loading
+from customerflow_bench.people import (
+    COMMON_TAG,
+    RARE_NAME,
+    RARE_NAMES,
+    RARE_TAG,
+    RARE_TAGS,
+    UNCOMMON_TAG,
+    body,
+    eventful_life,
+    life,
+)
 from customerflow_command import inputs
 from customerflow_command.customer.claims import Uniqueness, claims
 from customerflow_command.customer.commands import Command, RegisterCustomer
@@ -18,17 +30,6 @@ from customerflow_command.customer.state import Customer, evolve
 from customerflow_local.testing import Database
 from customerflow_shared.ids import uuid7
 
-from services.command.benchmarks.load import Loader, loading
-from services.command.benchmarks.people import (
-    COMMON_TAG,
-    RARE_NAME,
-    RARE_NAMES,
-    RARE_TAG,
-    RARE_TAGS,
-    UNCOMMON_TAG,
-    eventful_life,
-    life,
-)
 from services.command.tests.conftest import KEY
 
 NOW = datetime(2026, 11, 22, 15, 0, tzinfo=UTC)
@@ -57,16 +58,8 @@ def test_values_are_in_the_form_that_the_api_gives_them() -> None:
     context = inputs.Context(now=NOW, new_id=uuid7)
     for number in MANY[:500]:
         registration = life(number).registration
-        read = inputs.register(_body(registration), context)
+        read = inputs.register(body(registration), context)
         assert _comparable(read) == _comparable(registration)
-
-
-def _body(registration: RegisterCustomer) -> dict[str, Any]:
-    known = _comparable(registration)
-    same = {name: known[name] for name in ("name", "email", "addresses", "consents", "tags", "attributes")}
-    renamed = {"type": known["customer_type"], "taxIds": known["tax_ids"], "externalIds": known["external_ids"]}
-    phone = {"phone": registration.phone.number} if registration.phone else {}
-    return {**same, **renamed, **phone, **known["profile"], **known["personal"]}
 
 
 def _comparable(registration: RegisterCustomer) -> dict[str, Any]:

@@ -25,8 +25,8 @@ from customerflow_shared import indexing, views
 from redis.asyncio import Redis
 from rich.console import Console
 
-from services.command.benchmarks import people
-from services.command.benchmarks.load import Loader, applied, fill, loading, open_stack
+from customerflow_bench import people
+from customerflow_bench.load import Loader, applied, fill, loading, open_stack
 
 CUSTOMERS = "/v1/customers"
 READERS = 2  # of each kind

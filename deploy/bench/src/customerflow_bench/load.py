@@ -40,7 +40,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from services.command.benchmarks import people
+from customerflow_bench import people
 
 AT_ONCE = 512  # customers
 FAR_AHEAD = 100_000  # events that are stored but not yet visible, at which storing pauses

@@ -7,9 +7,10 @@ which commands have them; a test compares them with what `inputs` makes of the s
 import random
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
+import msgspec
 from customerflow_command.customer.commands import (
     ArchiveCustomer,
     ChangeAddress,
@@ -127,6 +128,17 @@ def eventful_life(number: int) -> Life:
     """Three events, and nobody is erased."""
     grown = ChangeCustomer(profile=Profile(lifecycle_stage="loyal"))
     return Life(_registration(number, random.Random(number)), (grown, TagCustomer(tag="returning")))
+
+
+def body(registration: RegisterCustomer) -> dict[str, Any]:
+    """What a client sends to register that customer."""
+    known: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(registration))
+    for part in (*known["tax_ids"], *known["addresses"]):
+        del part["id"]
+    same = {name: known[name] for name in ("name", "email", "addresses", "consents", "tags", "attributes")}
+    renamed = {"type": known["customer_type"], "taxIds": known["tax_ids"], "externalIds": known["external_ids"]}
+    phone = {"phone": registration.phone.number} if registration.phone else {}
+    return {**same, **renamed, **phone, **known["profile"], **known["personal"]}
 
 
 def is_erased(number: int) -> bool:

@@ -114,7 +114,7 @@ def pure_part() -> dict[str, float]:
 
 
 def whole_request() -> float:
-    stack = Stack(RUN / "bench")
+    stack = Stack(RUN / "bench-register")
     stack.start_servers()
     stack.start_programs()
     took = []

@@ -1,0 +1,43 @@
+"""What a scenario is given: bounds, a system when it asks for one, and somebody to tell how far it is."""
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+from rich.console import Console
+
+from customerflow_bench import client, processes, system
+from customerflow_bench.figures import Row, Subject, alternate
+
+
+@dataclass(frozen=True)
+class Bench:
+    rounds: int
+    seconds: float
+    """Of each measurement."""
+    warm_up: float
+    clients: int
+    console: Console
+    told: Callable[[str], None]
+
+    def system(self) -> AbstractContextManager[system.System]:
+        return system.fresh(self.console)
+
+    def alternate(self, subjects: Sequence[Subject], before: Callable[[], None] = lambda: None) -> list[Row]:
+        return alternate(subjects, self.rounds, self.told, before)
+
+    def load(self, job: client.Job) -> Any:
+        """What the load, a process of its own, has found. Raises ProgramFailed."""
+        seconds = job.warm_up + job.seconds
+        return processes.call(processes.module("client"), given=msgspec.json.encode(job), seconds=seconds)
+
+    def settings(self) -> dict[str, str]:
+        return {
+            "rounds": str(self.rounds),
+            "seconds": f"{self.seconds:g}",
+            "warm-up": f"{self.warm_up:g}",
+            "clients": str(self.clients),
+            "traces sampled": system.SAMPLED,
+        }

@@ -1,0 +1,107 @@
+"""Commands over HTTP: three in ten register, the others change; first as many as go, then half of that, by a clock."""
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from statistics import median
+
+from customerflow_bench import client, peer, processes, traffic
+from customerflow_bench.bench import Bench
+from customerflow_bench.figures import Measured, Subject
+from customerflow_bench.processes import ProgramFailed
+from customerflow_bench.results import Bound, Place, Ratio, Scenario, scenario
+from customerflow_bench.system import System
+
+OURS, DRIVER, PLAIN = "CustomerFlow", "bare driver", "plain service"
+PEERS = {"eventsourcing": "eventsourcing", "python_cqrs": "python-cqrs"}
+RATE, P50, P99 = "commands/s", "p50, ms", "p99, ms"
+HALF, ALONE = "CustomerFlow at half of its rate", "bare commit, alone"
+
+
+def run(bench: Bench) -> Scenario:
+    notes: list[str] = []
+    with ExitStack() as stack:
+        system = stack.enter_context(bench.system())
+        driver_url = system.empty_database("driver")
+        ours = interface(system)
+        subjects = [
+            Subject(OURS, lambda: _over_http(bench, system, ours)),
+            Subject(DRIVER, lambda: bare_driver(bench, driver_url, bench.clients)),
+        ]
+        try:
+            plain = stack.enter_context(peer.plain_service(system))
+            subjects.append(Subject(PLAIN, lambda: _over_http(bench, system, plain)))
+        except (ProgramFailed, OSError) as error:
+            notes.append(f"{PLAIN}: not measured. {error}")
+        for name, title in PEERS.items():
+            try:
+                peer.command(name)
+            except (ProgramFailed, OSError) as error:
+                notes.append(f"{title}: not measured. {error}")
+            else:
+                subjects.append(Subject(title, _in_process(bench, system, name)))
+        rows = bench.alternate(subjects)
+        (ours_at_most,) = [row.rounds for row in rows if (row.subject, row.figure) == (OURS, RATE)]
+        half = median(ours_at_most) / 2
+        rows += bench.alternate(
+            [
+                Subject(HALF, lambda: _over_http(bench, system, ours, half)),
+                Subject(ALONE, lambda: bare_driver(bench, driver_url, 1)),
+            ]
+        )
+    ceilings = {DRIVER: 0.5, PLAIN: 4.0, "eventsourcing": 3.0, "python-cqrs": 3.0}
+    return scenario(
+        f"{bench.clients} clients, one API process, 30 % register, 70 % change",
+        rows,
+        ratios=[
+            *(
+                Ratio(over=Place(OURS, RATE), under=Place(name, RATE), at_least=least)
+                for name, least in ceilings.items()
+            ),
+            *(Ratio(over=Place(HALF, one), under=Place(ALONE, P50)) for one in (P50, P99)),
+        ],
+        bounds=[Bound(of=Place(HALF, P50), at_most=5), Bound(of=Place(HALF, P99), at_most=25)],
+        notes=notes,
+    )
+
+
+def interface(system: System) -> traffic.Interface:
+    return traffic.Interface(system.port("command"), "/v1/customers", traffic.MERGE_PATCH)
+
+
+def _over_http(bench: Bench, system: System, where: traffic.Interface, rate: float | None = None) -> Measured:
+    found = bench.load(
+        client.Commands(
+            port=where.port,
+            customers=where.customers,
+            change_type=where.change_type,
+            first=system.new_numbers(),
+            clients=bench.clients,
+            warm_up=bench.warm_up,
+            seconds=bench.seconds,
+            rate=rate,
+        )
+    )
+    system.settle()
+    return {RATE: found["a second"], P50: found["p50, ms"], P99: found["p99, ms"]}
+
+
+def bare_driver(bench: Bench, url: str, clients: int) -> Measured:
+    bounds = ["--seconds", str(bench.seconds), "--warm-up", str(bench.warm_up)]
+    command = [*processes.module("ceilings.bare_driver"), "--mysql-url", url, "--clients", str(clients), *bounds]
+    found = processes.call(command, seconds=bench.seconds + bench.warm_up)
+    return {RATE: found["a second"], P50: found["p50, ms"], P99: found["p99, ms"]}
+
+
+def _in_process(bench: Bench, system: System, name: str) -> Callable[[], Measured]:
+    def measure() -> Measured:
+        found = peer.send_commands(
+            name,
+            system.empty_database(name),
+            clients=bench.clients,
+            seconds=bench.seconds,
+            warm_up=bench.warm_up,
+            seed=system.new_numbers(),
+        )
+        return {RATE: found["commands"] / found["seconds"], P50: found["p50_ms"], P99: found["p99_ms"]}
+
+    return measure
