@@ -13,13 +13,14 @@ from customerflow_bench import results, tables
 from customerflow_bench.bench import Bench
 from customerflow_bench.comparing import result_of
 from customerflow_bench.results import Result, Scenario
-from customerflow_bench.scenarios import commands, lag, projection, queries, relay
+from customerflow_bench.scenarios import commands, lag, projection, queries, rebuild, relay
 
 SCENARIOS: dict[str, Callable[[Bench], Scenario]] = {
     "commands": commands.run,
     "queries": queries.run,
     "lag": lag.run,
     "projection": projection.run,
+    "rebuild": rebuild.run,
     "relay": relay.run,
 }
 BY_DEFAULT = ("commands", "queries", "lag", "projection", "rebuild", "relay")
@@ -41,11 +42,20 @@ def _interrupt(_: int, __: FrameType | None) -> None:
 @click.option("--seconds", default=5.0, show_default=True, type=click.FloatRange(0.2, 120), help="Of a measurement.")
 @click.option("--warm-up", default=1.0, show_default=True, type=click.FloatRange(0, 60), help="Before it, in seconds.")
 @click.option("--clients", default=64, show_default=True, type=click.IntRange(1, 1000))
-def run(scenarios: tuple[str, ...], rounds: int, seconds: float, warm_up: float, clients: int) -> None:
+@click.option("--customers", default=20_000, show_default=True, type=click.IntRange(100), help="To be rebuilt.")
+def run(scenarios: tuple[str, ...], rounds: int, seconds: float, warm_up: float, clients: int, customers: int) -> None:
     """Measure SCENARIOS, write a result, and print its table."""
     console = Console(stderr=True)
     chosen = scenarios or tuple(name for name in BY_DEFAULT if name in SCENARIOS)
-    bench = Bench(rounds, seconds, warm_up, clients, console, lambda what: console.print(f"  {what}", style="dim"))
+    bench = Bench(
+        rounds,
+        seconds,
+        warm_up,
+        clients,
+        customers,
+        console,
+        lambda what: console.print(f"  {what}", style="dim"),
+    )
     result = results.begun(bench.settings())
     for name in chosen:
         console.rule(name)

@@ -19,6 +19,8 @@ class Bench:
     """Of each measurement."""
     warm_up: float
     clients: int
+    customers: int
+    """Of the rebuild."""
     console: Console
     told: Callable[[str], None]
 
@@ -39,5 +41,6 @@ class Bench:
             "seconds": f"{self.seconds:g}",
             "warm-up": f"{self.warm_up:g}",
             "clients": str(self.clients),
+            "rebuilt": str(self.customers),
             "traces sampled": system.SAMPLED,
         }

@@ -2,7 +2,7 @@
 
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -26,10 +26,11 @@ class NotSettled(Exception):
 
 
 class System:
-    """CustomerFlow and its servers. `stack` runs."""
+    """CustomerFlow and its servers. `stack` runs; `traced` are the settings with which its programs are traced."""
 
-    def __init__(self, stack: Stack) -> None:
+    def __init__(self, stack: Stack, traced: Mapping[str, str]) -> None:
         self.stack = stack
+        self.traced = traced
         self.redis = Redis.from_url(stack.env["CF_REDIS_URL"])
         self._first = 0
 
@@ -131,7 +132,7 @@ def fresh(console: Console) -> Iterator[System]:
             with console.status("starting CustomerFlow and its servers"):
                 stack.start_servers()
                 stack.start_programs(extra_env=traced)
-            system = System(stack)
+            system = System(stack, traced)
             try:
                 yield system
             finally:

@@ -1,0 +1,117 @@
+"""A rebuild of the read model of customers with three events each, and the same writes into Redis fed from memory.
+
+Two rates: of the whole command, which starts, builds, compares with what is live, and switches; and of building alone,
+from the first events that are seen to be built to the last.
+"""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+from customerflow_local.instance import RUN
+from customerflow_shared import views
+
+from customerflow_bench import backlog, processes
+from customerflow_bench.bench import Bench
+from customerflow_bench.figures import Measured, Subject
+from customerflow_bench.processes import ProgramFailed
+from customerflow_bench.recording import Command, recorded
+from customerflow_bench.results import Bound, Place, Ratio, Scenario, scenario
+from customerflow_bench.system import System
+
+OURS, MEMORY = "CustomerFlow", "the same writes, from memory"
+BUILDING, WHOLE = "events/s, building", "events/s, whole command"
+_LOOK_EVERY = 0.005
+_AT_MOST: Final = 600.0  # seconds
+
+
+def run(bench: Bench) -> Scenario:
+    writes = RUN / "bench/writes.msgpack"
+    with bench.system() as system:
+        bench.told(f"storing {bench.customers:,} customers")
+        backlog.store(system, bench.customers)
+        system.settle()
+        events = system.head()
+        generation = _record(system, writes)
+
+        def from_memory() -> Measured:
+            command = [*processes.module("ceilings.lua_writes"), system.stack.env["CF_REDIS_URL"]]
+            return {BUILDING: events / processes.call([*command, str(writes), generation], seconds=120)["seconds"]}
+
+        rows = bench.alternate([Subject(OURS, lambda: _rebuild(system, events)), Subject(MEMORY, from_memory)])
+    writes.unlink()
+    return scenario(
+        f"{bench.customers:,} customers, {events:,} events",
+        rows,
+        ratios=[
+            Ratio(over=Place(OURS, BUILDING), under=Place(MEMORY, BUILDING), at_least=0.6),
+            Ratio(over=Place(OURS, WHOLE), under=Place(MEMORY, BUILDING)),
+        ],
+        bounds=[Bound(of=Place(OURS, BUILDING), at_least=20_000)],
+    )
+
+
+def _command(system: System, **settings: str) -> "subprocess.Popen[bytes]":
+    return subprocess.Popen(
+        [sys.executable, "-m", "customerflow_projector", "rebuild", "--afresh"],
+        env={"PATH": os.environ["PATH"], **system.stack.env, **system.traced, "CF_KEEP_PREVIOUS": "0", **settings},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+    )
+
+
+def _ended(process: "subprocess.Popen[bytes]") -> None:
+    """Raises ProgramFailed."""
+    try:
+        process.wait(_AT_MOST)
+    finally:
+        if process.poll() is None:
+            process.terminate()
+            process.wait()
+    if process.returncode:
+        raise ProgramFailed(f"rebuild ended with {process.returncode}")
+
+
+def _rebuild(system: System, events: int) -> Measured:
+    began = time.perf_counter()
+    process = _command(system)
+    first: tuple[int, float] | None = None
+    building = 0.0
+    try:
+        while process.poll() is None and not building:
+            if built := _built(system):
+                now = time.perf_counter()
+                first = first or (built, now)
+                if built >= events > first[0]:
+                    building = (events - first[0]) / (now - first[1])
+            time.sleep(_LOOK_EVERY)
+    finally:
+        _ended(process)
+    whole = events / (time.perf_counter() - began)
+    return {BUILDING: building, WHOLE: whole} if building else {WHOLE: whole}
+
+
+def _built(system: System) -> int:
+    """The position up to which there is something in the generation that is being built."""
+    generation: Any = system.redis.get(views.BUILDING)
+    position: Any = system.redis.get(views.checkpoint_key(generation.decode())) if generation else None
+    return int(position or 0)
+
+
+def _record(system: System, path: Path) -> str:
+    """One rebuild's writes of customers into the file; the name of the generation that they are for."""
+    writes: list[Command] = []
+
+    def heard(command: Command) -> None:
+        if command[0].upper() == b"EVALSHA" and b":customer:" in command[3]:
+            writes.append(command)
+
+    with recorded(system.stack.instance.ports["redis"], heard) as port:
+        _ended(_command(system, CF_REDIS_URL=f"redis://127.0.0.1:{port}/0"))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(msgspec.msgpack.encode(writes))
+    return writes[0][3].decode().split(":")[1]
