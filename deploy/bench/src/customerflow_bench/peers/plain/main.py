@@ -193,10 +193,9 @@ class Customers:
     async def register(self, registration: Registration) -> Done:
         document = msgspec.to_builtins(registration)
         customer = Customer(id=uuid4(), email=_email_key(registration.email), document=document, changed_at=_now())
-        customer.version = 1
         async with self._sessions() as session:
             session.add(customer)
-            self._record(session, customer, "CustomerRegistered", document)
+            self._record(session, customer, 1, "CustomerRegistered", document)
             await self._commit(session)
         await self._cache(customer)
         return Done(id=customer.id, version=customer.version)
@@ -212,8 +211,7 @@ class Customers:
             customer.document = {**customer.document, **changes}
             customer.email = _email_key(customer.document["email"])
             customer.changed_at = _now()
-            await self._flush(session)  # sets the new version
-            self._record(session, customer, "CustomerChanged", changes)
+            self._record(session, customer, expected + 1, "CustomerChanged", changes)
             await self._commit(session)
         await self._cache(customer)
         return Done(id=customer.id, version=customer.version)
@@ -234,30 +232,20 @@ class Customers:
             await session.scalar(select(1))
         await self._redis.ping()
 
-    def _record(self, session: AsyncSession, customer: Customer, kind: str, data: dict[str, Any]) -> None:
-        event = {"kind": kind, "customerId": str(customer.id), "version": customer.version, "data": data}
+    def _record(self, session: AsyncSession, customer: Customer, version: int, kind: str, data: dict[str, Any]) -> None:
+        event = {"kind": kind, "customerId": str(customer.id), "version": version, "data": data}
         session.add(
-            Event(
-                customer_id=customer.id,
-                version=customer.version,
-                kind=kind,
-                data=data,
-                occurred_at=customer.changed_at,
-            )
+            Event(customer_id=customer.id, version=version, kind=kind, data=data, occurred_at=customer.changed_at)
         )
         session.add(OutboxMessage(topic=f"customer.{kind}", payload=event))
 
-    async def _flush(self, session: AsyncSession) -> None:
+    async def _commit(self, session: AsyncSession) -> None:
         try:
-            await session.flush()
+            await session.commit()
         except StaleDataError:
             raise HTTPException("Somebody else has changed the customer.", status_code=412) from None
         except IntegrityError:
             raise HTTPException("The e-mail address is taken.", status_code=409) from None
-
-    async def _commit(self, session: AsyncSession) -> None:
-        await self._flush(session)
-        await session.commit()
 
     async def _cache(self, customer: Customer) -> bytes:
         view = {
@@ -363,7 +351,7 @@ def main() -> None:
     parser.add_argument("--mysql-url", required=True)
     parser.add_argument("--redis-url", default="redis://127.0.0.1:6379/0")
     parser.add_argument("--port", type=int, default=8000)
-    parser.add_argument("--connections", type=int, default=16)
+    parser.add_argument("--connections", type=int, default=32)
     given = parser.parse_args()
     if given.what == "check":
         sys.exit(0 if asyncio.run(check(given.mysql_url)) else 1)

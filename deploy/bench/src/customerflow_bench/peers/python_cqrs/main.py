@@ -131,7 +131,7 @@ def create_mediator(engine: AsyncEngine) -> cqrs.RequestMediator:
     container = DIContainer()
     container.attach_external_container(external)
 
-    def commands(mapper: cqrs.RequestMap[Any, Any]) -> None:
+    def commands(mapper: cqrs.RequestMap[Any]) -> None:
         mapper.bind(RegisterCustomer, RegisterCustomerHandler)
         mapper.bind(ChangeCustomer, ChangeCustomerHandler)
 
