@@ -34,7 +34,7 @@ class Requests:
         self.stored: list[str | None] = []
 
     async def _app(self, scope: Any, receive: Any, send: Any) -> None:
-        telemetry.name_request(scope["method"], "/route")
+        scope["path_template"] = "/route"
         self.instrumented.append(is_instrumentation_enabled())
         with telemetry.span(self._tracer, "work", attributes={"some": "thing"}) as span:
             span.set_attribute("more", 1)

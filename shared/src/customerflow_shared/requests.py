@@ -8,17 +8,19 @@ from uuid import UUID
 from customerflow_shared.problems import Problem
 
 _INTEGER = re.compile(r"[0-9]{1,18}")
+_IDENTIFIER = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
 def identifier(text: str) -> UUID:
     """Raises Problem `invalid-id` unless the text is a UUID in its form with hyphens."""
-    try:
-        value = UUID(text)
-    except ValueError:
-        value = None
-    if value is None or str(value) != text.lower():
+    return UUID(identifier_text(text))
+
+
+def identifier_text(text: str) -> str:
+    """As `str` gives the UUID; for who needs no more of it. Raises as `identifier` does."""
+    if not _IDENTIFIER.fullmatch(text):
         raise Problem("invalid-id", "The identifier must be a UUID in its form with hyphens.")
-    return value
+    return text.lower()
 
 
 class Parameters(dict[str, str]):

@@ -21,7 +21,7 @@ from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import SwaggerRenderPlugin
 from litestar.openapi.spec import PathItem
 from litestar.params import FromPath
-from litestar.types import ASGIApp, ControllerRouterHandler, Message, Receive, Scope, Send
+from litestar.types import ASGIApp, ControllerRouterHandler, Receive, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from customerflow_shared import patience, problems, telemetry, tracing
@@ -109,7 +109,6 @@ def create(
         [*handlers, live, ready, docs_asset, problems.describe_problem],
         exception_handlers=problems.exception_handlers(translations or {}),  # type: ignore[arg-type]  # int keys allowed
         dependencies={name: _provide(value) for name, value in (dependencies or {}).items()},
-        before_send=[_name_span],
         lifespan=list(lifespan),
         logging_config=None,
         request_max_body_size=MAX_BODY,
@@ -142,11 +141,6 @@ def docs_asset(name: FromPath[str]) -> Response[bytes]:
     return Response(content, media_type=_ASSETS[name], headers={"Cache-Control": "public, max-age=86400"})
 
 
-async def _name_span(message: Message, scope: Scope) -> None:
-    if message["type"] == "http.response.start" and (template := scope.get("path_template")):
-        telemetry.name_request(scope["method"], template)  # type: ignore[typeddict-item]  # http scopes only
-
-
 def _provide(value: Any) -> Provide:
     def given() -> Any:
         return value
@@ -163,9 +157,13 @@ def cut_of(scope: Any) -> Callable[[], None]:
 class _Connection(HttpToolsProtocol):
     """Uvicorn's, but it can be cut off."""
 
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
+        super().connection_made(transport)
+        self._extensions: Any = {_CUT: transport.abort}  # see cut_of
+
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self.scope["extensions"] = {_CUT: self.transport.abort}  # type: ignore[dict-item]  # see cut_of
+        self.scope["extensions"] = self._extensions
 
 
 class _Server(uvicorn.Server):
@@ -205,7 +203,7 @@ def _without_texts(app: ASGIApp) -> ASGIApp:
             await send(message | {"message": ""} if failed else message)
 
         try:
-            await app(scope, receive, send_without_trace if scope["type"] == "lifespan" else send)
+            await app(scope, receive, send if scope["type"] == "http" else send_without_trace)
         except Exception as error:
             log.error("interrupted", scope=scope["type"], exc_info=error.__cause__ or error)
             raise Interrupted from None

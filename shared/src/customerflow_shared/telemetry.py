@@ -5,8 +5,10 @@ exception is shown by type and place only, for its text may quote what it was gi
 its template. Traces go out by OTLP when OTEL_EXPORTER_OTLP_ENDPOINT is set.
 """
 
+import contextvars
 import logging
 import os
+import random
 import re
 import sys
 import traceback
@@ -17,16 +19,29 @@ from typing import Any
 
 import msgspec
 import structlog
+from opentelemetry import context as contexts
 from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
-from opentelemetry.trace import Span, Status, StatusCode, Tracer
+from opentelemetry.trace import (
+    NonRecordingSpan,
+    Span,
+    SpanContext,
+    Status,
+    StatusCode,
+    TraceFlags,
+    Tracer,
+    TraceState,
+)
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 log = structlog.get_logger()
+
+SILENT = contexts.set_value(contexts._SUPPRESS_INSTRUMENTATION_KEY, True, Context())
+"""In which instrumented libraries make no spans: they would build them before they ask whether anybody records them."""
 
 _w3c = TraceContextTextMapPropagator()
 
@@ -58,8 +73,24 @@ def span(tracer: Tracer, name: str, **options: Any) -> AbstractContextManager[Sp
     return _started(tracer, name, options)
 
 
+class Unrecorded(NonRecordingSpan):
+    """The span of what is not recorded. Its ids are made once they are asked for: most requests never tell them."""
+
+    def __init__(self, trace_id: int, flags: TraceFlags, state: TraceState | None) -> None:
+        self._told: SpanContext | None = None
+        self._parts = trace_id, flags, state
+
+    def get_span_context(self) -> SpanContext:
+        if self._told is None:
+            trace_id, flags, state = self._parts
+            self._told = SpanContext(trace_id, random.getrandbits(64) or 1, False, flags, state)
+        return self._told
+
+
 def _is_dropped(span: Span) -> bool:
     """Whether the sampler has decided against it here; one that comes from elsewhere it has yet to decide upon."""
+    if isinstance(span, Unrecorded):
+        return True
     context = span.get_span_context()
     return context.is_valid and not (span.is_recording() or context.is_remote or context.trace_flags.sampled)
 
@@ -76,6 +107,13 @@ def _started(tracer: Tracer, name: str, options: dict[str, Any]) -> Iterator[Spa
             raise
 
 
+def untraced() -> contextvars.Context:
+    """A context of its own, without a trace, in which instrumented libraries make no spans either."""
+    made = contextvars.Context()
+    made.run(contexts.attach, SILENT)
+    return made
+
+
 def current_traceparent() -> str | None:
     """The W3C trace context of the current span, to be stored with an event."""
     carrier: dict[str, str] = {}
@@ -83,12 +121,16 @@ def current_traceparent() -> str | None:
     return carrier.get("traceparent")
 
 
-def name_request(method: str, route: str) -> None:
-    """Name the request's span by its route, not by its path: paths hold customer ids."""
-    span = trace.get_current_span()
-    if span.is_recording():
-        span.update_name(f"{method} {route}")
-        span.set_attribute("http.route", route)
+def traceparent_of(span: Span) -> str | None:
+    """The W3C trace context of a span that need not be the current one."""
+    carrier: dict[str, str] = {}
+    _w3c.inject(carrier, trace.set_span_in_context(span, Context()))
+    return carrier.get("traceparent")
+
+
+def is_sampled(traceparent: str) -> bool:
+    """Whether what was stored by `current_traceparent` is recorded."""
+    return bool(int(traceparent[-2:], 16) & trace.TraceFlags.SAMPLED)
 
 
 def end_request() -> None:

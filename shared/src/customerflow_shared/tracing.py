@@ -4,7 +4,7 @@ costs more than the whole of a read.
 
 from typing import Any
 
-from litestar.types import ASGIApp, Receive, Send
+from litestar.types import ASGIApp, Message, Receive, Send
 from opentelemetry import context as contexts
 from opentelemetry import propagate, trace
 from opentelemetry.context import Context
@@ -12,7 +12,9 @@ from opentelemetry.instrumentation.asgi import OpenTelemetryMiddleware, asgi_get
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.id_generator import IdGenerator
 from opentelemetry.sdk.trace.sampling import Decision
-from opentelemetry.trace import NonRecordingSpan, SpanContext, SpanKind, TraceFlags
+from opentelemetry.trace import SpanKind, TraceFlags
+
+from customerflow_shared import telemetry
 
 UNTRACED = ("/health/", "/docs")
 
@@ -46,45 +48,56 @@ class Traced:
             if name in self._parents:
                 context = propagate.extract(scope, context, getter=asgi_getter)
                 break
-        parent = trace.get_current_span(context).get_span_context()
-        trace_id = parent.trace_id if parent.is_valid else self._ids.generate_trace_id()
+        parent = trace.get_current_span(context).get_span_context() if context else trace.INVALID_SPAN_CONTEXT
+        if parent.is_valid:
+            trace_id, flags = parent.trace_id, TraceFlags(parent.trace_flags & ~TraceFlags.SAMPLED)
+        else:
+            trace_id, flags = self._ids.decide(), self._flags
         sampled = self._sampler.should_sample(context, trace_id, scope["method"], SpanKind.SERVER)
         if sampled.decision is not Decision.DROP:
-            if not parent.is_valid:
-                self._ids.decided = trace_id
-            await self._recorded(scope, receive, send)
+            await self._recorded(scope, receive, _naming(scope, send))
             return
-        flags = TraceFlags(parent.trace_flags & ~TraceFlags.SAMPLED) if parent.is_valid else self._flags
-        span = NonRecordingSpan(SpanContext(trace_id, self._ids.generate_span_id(), False, flags, sampled.trace_state))
-        token = contexts.attach(_unrecorded(context, span))
+        span = telemetry.Unrecorded(trace_id, flags, sampled.trace_state)
+        silent = Context(context | telemetry.SILENT) if context else telemetry.SILENT
+        token = contexts.attach(trace.set_span_in_context(span, silent))
         try:
             await self._app(scope, receive, send)
         finally:
             contexts.detach(token)
 
 
+def _naming(scope: Any, send: Send) -> Send:
+    """Names the request's span by its route, once that is known: paths hold customer ids."""
+
+    async def named(message: Message) -> None:
+        if message["type"] == "http.response.start" and (route := scope.get("path_template")):
+            span = trace.get_current_span()
+            span.update_name(f"{scope['method']} {route}")
+            span.set_attribute("http.route", route)
+        await send(message)
+
+    return named
+
+
 class _Ids(IdGenerator):
-    """A root span gets the trace id for which it has been decided that it is recorded: a second one might not be."""
+    """A root span gets the trace id that was last decided upon: another one might not be recorded."""
 
     def __init__(self, ids: IdGenerator) -> None:
         self._ids = ids
-        self.decided = 0
+        self._decided = 0
+
+    def decide(self) -> int:
+        self._decided = self._ids.generate_trace_id()
+        return self._decided
 
     def generate_span_id(self) -> int:
         return self._ids.generate_span_id()
 
     def generate_trace_id(self) -> int:
-        decided, self.decided = self.decided, 0
-        return decided or self._ids.generate_trace_id()
+        return self._decided
 
     def is_trace_id_random(self) -> bool:
         return self._ids.is_trace_id_random()
-
-
-def _unrecorded(context: Context, span: NonRecordingSpan) -> Context:
-    """Instrumented libraries would build their spans before they ask whether anybody records them."""
-    silent = contexts.set_value(contexts._SUPPRESS_INSTRUMENTATION_KEY, True, context)
-    return trace.set_span_in_context(span, silent)
 
 
 def _span_details(scope: Any) -> tuple[str, dict[str, Any]]:

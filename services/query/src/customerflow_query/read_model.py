@@ -10,6 +10,7 @@ from customerflow_shared.views import Stored
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.connection import AbstractConnection
 from redis.backoff import NoBackoff
+from redis.connection import HiredisRespSerializer
 from redis.exceptions import RedisError
 from redis.retry import Retry
 
@@ -77,6 +78,8 @@ class Pool(BlockingConnectionPool):
 
     async def _connect(self, connection: AbstractConnection) -> None:
         self.connected += 1
+        # in C, as redis-py's blocking client does
+        connection.pack_command = HiredisRespSerializer().pack  # type: ignore[assignment,method-assign]
         await connection.on_connect()
 
 

@@ -5,8 +5,9 @@ that can be shared.
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
+from uuid import UUID
 
-from customerflow_shared import requests, telemetry
+from customerflow_shared import requests
 from customerflow_shared.problems import MEDIA_TYPE, Problem, bug, instance
 from litestar.types import ASGIApp, Receive, Send
 
@@ -19,7 +20,8 @@ from customerflow_query.reader import Reader
 
 PARAMETERS = ("fields", *past.PARAMETERS, *OF_CUSTOMERS)
 TEMPLATE = "/v1/customers/{customer_id}"
-_CACHE_CONTROL = CACHE_CONTROL.encode()
+_CACHED = (b"cache-control", CACHE_CONTROL.encode())
+_JSON = (b"content-type", b"application/json")
 _PATH = re.compile(r"/v1/customers/(?!(?:lookup|search)$)([^/]+)")
 _TAG = re.compile(rb'(?:W/)?"([^"]*)"')
 
@@ -38,7 +40,7 @@ class CustomerRoute:
         if scope["type"] != "http" or not (match := _PATH.fullmatch(scope["path"])):
             await self._rest(scope, receive, send)
             return
-        telemetry.name_request(scope["method"], TEMPLATE)
+        scope["path_template"] = TEMPLATE  # as Litestar tells it
         try:
             status, headers, body = await self._answer(match[1], scope)
         except Exception as error:
@@ -54,18 +56,20 @@ class CustomerRoute:
     async def _answer(self, path_id: str, scope: Any) -> tuple[int, list[Header], bytes]:
         if scope["method"] not in ("GET", "HEAD"):
             raise Problem("method-not-allowed", "The path takes GET, HEAD.", headers={"Allow": "GET, HEAD"})
-        customer_id = requests.identifier(path_id)
+        customer_id = requests.identifier_text(path_id)
         wanted, names, at = ANYTHING, ALL, None
         if query := scope["query_string"]:
             given = requests.parameters(query, PARAMETERS)
             names, at = fields(given), past.wanted(given)
             wanted = asked(given, scope["headers"], at_least=at.version if at else 0)
         if at:
-            (version, document), freshness = await past.as_it_was(self._reader, customer_id, wanted, at)
+            (version, document), freshness = await past.as_it_was(self._reader, UUID(customer_id), wanted, at)
         else:
             # straight to the reader if nothing was asked for: this is what most requests are
-            read = self._reader.read(customer_id) if wanted is ANYTHING else recent(self._reader, customer_id, wanted)
-            stored, freshness = await read
+            if wanted is ANYTHING:
+                stored, freshness = await self._reader.read(customer_id)
+            else:
+                stored, freshness = await recent(self._reader, customer_id, wanted)
             try:
                 version, _, document = present(stored)
             except Problem as problem:
@@ -73,16 +77,13 @@ class CustomerRoute:
                 raise
 
         etag = tag(version, names)
-        headers = [(b"etag", b'"%b"' % etag), (b"cache-control", _CACHE_CONTROL), *self._tell(freshness)]
+        headers = [(b"etag", b'"%b"' % etag), _CACHED, *self._tell(freshness)]
         if wanted.applied:
             headers.append((b"preference-applied", wanted.applied))
         if _not_modified(scope["headers"], etag):
             return 304, headers, b""
         body = selected(document, names)
-        headers += [
-            (b"content-type", b"application/json"),
-            (b"content-length", b"%d" % len(body)),
-        ]
+        headers += [_JSON, (b"content-length", b"%d" % len(body))]
         return 200, headers, body
 
     def _tell(self, freshness: Freshness) -> list[Header]:
@@ -105,5 +106,8 @@ def _encoded(headers: Mapping[str, str]) -> list[Header]:
 
 def _not_modified(headers: Iterable[Header], etag: bytes) -> bool:
     """Weak comparison: a tag that a proxy has weakened still says what the client holds."""
-    tags = b",".join(value for name, value in headers if name == b"if-none-match")
+    given = [value for name, value in headers if name == b"if-none-match"]
+    if not given:
+        return False
+    tags = b",".join(given)
     return tags.strip() == b"*" or etag in _TAG.findall(tags)

@@ -87,7 +87,7 @@ async def read(model: ReadModel, asked: Asked, look: Callable[[str], Awaitable[T
     return Found(value, freshness)
 
 
-async def recent(reader: Reader, customer_id: UUID, asked: Asked) -> Found[Stored | None]:
+async def recent(reader: Reader, customer_id: UUID | str, asked: Asked) -> Found[Stored | None]:
     """The customer once it is as new as was asked for. Raises Problem `projection-behind`, or as `Reader.read` does."""
     found = await reader.read(customer_id)
     clock = asyncio.get_running_loop().time
