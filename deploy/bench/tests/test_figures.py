@@ -42,19 +42,22 @@ def test_of_nothing_there_is_no_percentile() -> None:
 
 def test_subjects_take_turns_and_every_other_round_is_in_reverse() -> None:
     order: list[str] = []
+    told: list[str] = []
 
     def subject(name: str) -> Subject:
         def measure() -> Mapping[str, float]:
+            order.append(name)
             return {"a second": len(order), "p50": 1.0}
 
         return Subject(name, measure)
 
-    rows = alternate([subject("a"), subject("b")], 3, order.append)
-    assert order == ["a", "b", "b", "a", "a", "b"]
+    rows = alternate([subject("a"), subject("b")], 3, told.append, lambda: order.append("-"))
+    assert "".join(order) == "-ab-ba-ab"
+    assert told[2] == "round 2 of 3: b"
     assert rows == [
-        Row("a", "a second", (1, 4, 5)),
+        Row("a", "a second", (2, 6, 8)),
         Row("a", "p50", (1.0, 1.0, 1.0)),
-        Row("b", "a second", (2, 3, 6)),
+        Row("b", "a second", (3, 5, 9)),
         Row("b", "p50", (1.0, 1.0, 1.0)),
     ]
 

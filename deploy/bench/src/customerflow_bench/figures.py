@@ -59,7 +59,7 @@ def alternate(
     for number in range(rounds):
         before()
         for subject in subjects if number % 2 == 0 else reversed(subjects):
-            told(subject.name)
+            told(f"round {number + 1} of {rounds}: {subject.name}")
             for figure, value in subject.measure().items():
                 found.setdefault((subject.name, figure), []).append(value)
     in_order = {subject.name: place for place, subject in enumerate(subjects)}

@@ -28,11 +28,11 @@ class NotSettled(Exception):
 class System:
     """CustomerFlow and its servers. `stack` runs; `traced` are the settings with which its programs are traced."""
 
-    def __init__(self, stack: Stack, traced: Mapping[str, str]) -> None:
+    def __init__(self, stack: Stack, traced: Mapping[str, str], *, first: int = 0) -> None:
         self.stack = stack
         self.traced = traced
         self.redis = Redis.from_url(stack.env["CF_REDIS_URL"])
-        self._first = 0
+        self._first = first
 
     def port(self, program: str) -> int:
         return self.stack.instance.ports[program]

@@ -90,17 +90,21 @@ class Client:
         """Raises Refused."""
         if not self._known or self._chance.random() < REGISTERED_SHARE:
             return await self.register()
-        known = self._chance.choice(self._known)
-        headers = {"Content-Type": self._interface.change_type, "If-Match": f'"{known[1]}"'}
-        path = f"{self._interface.customers}/{known[0]}"
-        done = _done(await self._connection.ask(http_wire.request("PATCH", path, headers, next(self._changes))))
-        known[1] = done.version
-        return done
+        return await self.change()
 
     async def register(self) -> Done:
         """Raises Refused."""
         done = _done(await self._connection.ask(self._registrations.next()))
         self._known.append([*done])
+        return done
+
+    async def change(self) -> Done:
+        """Somebody whom it has registered. Raises Refused."""
+        known = self._chance.choice(self._known)
+        headers = {"Content-Type": self._interface.change_type, "If-Match": f'"{known[1]}"'}
+        path = f"{self._interface.customers}/{known[0]}"
+        done = _done(await self._connection.ask(http_wire.request("PATCH", path, headers, next(self._changes))))
+        known[1] = done.version
         return done
 
 

@@ -6,9 +6,9 @@ from statistics import median
 
 from customerflow_bench import client, peer, processes, traffic
 from customerflow_bench.bench import Bench
-from customerflow_bench.figures import Measured, Subject
+from customerflow_bench.figures import Measured, Row, Subject
 from customerflow_bench.processes import ProgramFailed
-from customerflow_bench.results import Bound, Place, Ratio, Scenario, scenario
+from customerflow_bench.results import Bound, Place, Ratio, Result, Scenario, scenario
 from customerflow_bench.system import System
 
 OURS, DRIVER, PLAIN = "CustomerFlow", "bare driver", "plain service"
@@ -24,12 +24,12 @@ def run(bench: Bench) -> Scenario:
         driver_url = system.empty_database("driver")
         ours = interface(system)
         subjects = [
-            Subject(OURS, lambda: _over_http(bench, system, ours)),
+            Subject(OURS, lambda: over_http(bench, system, ours)),
             Subject(DRIVER, lambda: bare_driver(bench, driver_url, bench.clients)),
         ]
         try:
             plain = stack.enter_context(peer.plain_service(system))
-            subjects.append(Subject(PLAIN, lambda: _over_http(bench, system, plain)))
+            subjects.append(Subject(PLAIN, lambda: over_http(bench, system, plain)))
         except (ProgramFailed, OSError) as error:
             notes.append(f"{PLAIN}: not measured. {error}")
         for name, title in PEERS.items():
@@ -44,7 +44,7 @@ def run(bench: Bench) -> Scenario:
         half = median(ours_at_most) / 2
         rows += bench.alternate(
             [
-                Subject(HALF, lambda: _over_http(bench, system, ours, half)),
+                Subject(HALF, lambda: over_http(bench, system, ours, half)),
                 Subject(ALONE, lambda: bare_driver(bench, driver_url, 1)),
             ]
         )
@@ -64,11 +64,22 @@ def run(bench: Bench) -> Scenario:
     )
 
 
+def compare_with_commands(result: Result) -> None:
+    """What comes after a command must be faster than commands come, if all were measured."""
+    measured = result.scenarios.get("commands")
+    rate = measured.rounds(Place(OURS, RATE)) if measured else None
+    for later in ("projection", "relay"):
+        if rate and (found := result.scenarios.get(later)):
+            found.rows.append(Row("commands over HTTP", RATE, rate))
+            under = Place("commands over HTTP", RATE)
+            found.ratios.append(Ratio(over=Place(OURS, "events/s"), under=under, at_least=3))
+
+
 def interface(system: System) -> traffic.Interface:
     return traffic.Interface(system.port("command"), "/v1/customers", traffic.MERGE_PATCH)
 
 
-def _over_http(bench: Bench, system: System, where: traffic.Interface, rate: float | None = None) -> Measured:
+def over_http(bench: Bench, system: System, where: traffic.Interface, rate: float | None = None) -> Measured:
     found = bench.load(
         client.Commands(
             port=where.port,

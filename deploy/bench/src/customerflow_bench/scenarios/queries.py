@@ -24,7 +24,7 @@ def run(bench: Bench) -> Scenario:
     notes: list[str] = []
     with ExitStack() as stack:
         system = stack.enter_context(bench.system())
-        ids = asyncio.run(_register(interface(system), system.new_numbers()))
+        ids = asyncio.run(register(interface(system), system.new_numbers()))
         system.settle()
         port = system.port("query")
         paths = [f"/v1/customers/{one}" for one in ids]
@@ -36,7 +36,7 @@ def run(bench: Bench) -> Scenario:
         stack.enter_context(processes.serving(command, bare, "/", log=RUN / "bench/logs/bare_asgi.log"))
 
         def reading(name: str, port: int, asks: list[client.Ask], status: int = 200) -> Subject:
-            return Subject(name, lambda: _read(bench, port, asks, status))
+            return Subject(name, lambda: read(bench, port, asks, status))
 
         ones = [client.Ask(method="GET", path=path) for path in paths]
         again = [client.Ask(method="GET", path=path, headers={"If-None-Match": tag}) for path, tag in tags.items()]
@@ -48,7 +48,7 @@ def run(bench: Bench) -> Scenario:
         subjects = [reading(OURS, port, ones), reading(BARE, bare, ones)]
         try:
             plain = stack.enter_context(peer.plain_service(system))
-            theirs = asyncio.run(_register(plain, system.new_numbers()))
+            theirs = asyncio.run(register(plain, system.new_numbers()))
             theirs_asked = [client.Ask(method="GET", path=f"{plain.customers}/{one}") for one in theirs]
             subjects.append(reading(PLAIN, plain.port, theirs_asked))
         except (ProgramFailed, OSError) as error:
@@ -67,7 +67,7 @@ def run(bench: Bench) -> Scenario:
     )
 
 
-async def _register(where: traffic.Interface, first: int) -> list[str]:
+async def register(where: traffic.Interface, first: int) -> list[str]:
     clients = await traffic.connect(where, 16, first, CUSTOMERS, seed=first)
     numbers = iter(range(CUSTOMERS))
     ids: list[str] = []
@@ -87,7 +87,7 @@ async def _answers(port: int, paths: list[str]) -> dict[str, http_wire.Answer]:
     return answers
 
 
-def _read(bench: Bench, port: int, asks: list[client.Ask], status: int) -> Measured:
+def read(bench: Bench, port: int, asks: list[client.Ask], status: int) -> Measured:
     found = bench.load(
         client.Reads(
             port=port, asks=asks, status=status, clients=bench.clients, warm_up=bench.warm_up, seconds=bench.seconds
