@@ -41,7 +41,8 @@ def system(sink: Sink) -> Iterator[System]:
         return
     stack = own(RUN / "e2e")
     try:
-        yield started(stack, sink.settings)
+        size = os.environ.get("CF_TEST_GROUP")
+        yield started(stack, {**sink.settings, **({"CF_COMMIT_GROUP": size} if size else {})})
     finally:
         if not os.environ.get("CF_E2E_KEEP"):
             stack.stop()

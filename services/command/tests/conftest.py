@@ -1,7 +1,9 @@
 """A migrated database per test module, and the parts of the write side on it."""
 
+import asyncio
 import base64
-from collections.abc import AsyncIterator, Callable
+import os
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -28,13 +30,14 @@ from customerflow_command.personal import MasterKeys, Pepper
 from customerflow_command.preconditions import Precondition
 from customerflow_command.store import Store
 from customerflow_command.unit_of_work import UnitOfWork
-from customerflow_local.testing import Database
+from customerflow_local.testing import Database, Servers
 from customerflow_shared import service
 from customerflow_shared.events import Recorded
 from customerflow_shared.ids import uuid7
 from customerflow_shared.values import ExternalId, PersonalProfile
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+FORCED_GROUP = int(os.environ.get("CF_TEST_GROUP", "0"))
 KEY = base64.b64encode(bytes(range(32))).decode()
 
 
@@ -102,6 +105,41 @@ def renamed(name: str) -> ChangeCustomer:
 Start = Callable[..., AbstractAsyncContextManager[WriteSide]]
 
 
+class ForcedGroups(GroupCommit):
+    """A group is written when it is as large as it may be, or when nothing more arrives."""
+
+    async def _arrival(self) -> None:
+        await super()._arrival()
+        known = 0
+        while known < len(self._waiting) < self._largest:
+            known = len(self._waiting)
+            await asyncio.sleep(0.004)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "group_sizes: is run with groups forced to several sizes")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "group_size" in metafunc.fixturenames:
+        several = metafunc.definition.get_closest_marker("group_sizes") and not FORCED_GROUP
+        sizes = [pytest.param(FORCED_GROUP, id=pytest.HIDDEN_PARAM), *((1, 7, 500) if several else ())]
+        metafunc.parametrize("group_size", sizes, indirect=True, scope="module")
+
+
+@pytest.fixture(scope="module")
+def group_size(request: pytest.FixtureRequest) -> int:
+    """To which size groups are forced, 0 if they are not; CF_TEST_GROUP says it for all tests."""
+    return int(request.param)
+
+
+@pytest.fixture(scope="module")
+def cf_database(cf_servers: Servers, group_size: int) -> Iterator[Database]:
+    """One for each size: the tests use the same names."""
+    with cf_servers.database() as database:
+        yield database
+
+
 @pytest.fixture(scope="module")
 async def migrated(cf_database: Database) -> Database:
     await database.migrate(cf_database.owner_url, cf_database.url)
@@ -109,7 +147,13 @@ async def migrated(cf_database: Database) -> Database:
 
 
 @pytest.fixture
-def start(migrated: Database) -> Start:
+def natural_groups(group_size: int) -> None:
+    if group_size:
+        pytest.skip("looks at the size of groups")
+
+
+@pytest.fixture
+def start(migrated: Database, group_size: int) -> Start:
     """Start another command process on the same database; its clock may be `late`."""
 
     @asynccontextmanager
@@ -118,7 +162,11 @@ def start(migrated: Database) -> Start:
         keys, pepper = MasterKeys(f"k1={KEY}"), Pepper(KEY)
         store = Store(engine, keys)
         commit_engine = database.open_commit_engine(migrated.url)
-        commit = GroupCommit(commit_engine, on_commit=lambda: None)
+        commit = (
+            ForcedGroups(commit_engine, on_commit=lambda: None, largest=group_size)
+            if group_size
+            else GroupCommit(commit_engine, on_commit=lambda: None)
+        )
         send = mediator(
             UnitOfWork(store, commit, keys, pepper, Uniqueness(), lambda: utc_now() - late),
             [with_position(store.position), Idempotency(engine, pepper).once, retrying_lost_races(3)],

@@ -56,6 +56,7 @@ async def a_customer_with_everything(write_side: WriteSide, email: str) -> UUID:
     return customer
 
 
+@pytest.mark.group_sizes
 async def test_an_erasure_destroys_key_claims_and_answers_in_one_transaction(write_side: WriteSide) -> None:
     customer = await a_customer_with_everything(write_side, "erase@example.com")
     for table, rows in {"cf_customer_keys": 1, "cf_claims": 2, "cf_idempotency": 2}.items():
@@ -94,6 +95,7 @@ async def test_an_erased_customer_takes_no_command(start: Start) -> None:
         assert len(await one.history(customer)) == 3
 
 
+@pytest.mark.group_sizes
 async def test_a_command_that_comes_at_the_same_time_is_before_the_erasure_or_refused(start: Start) -> None:
     async with start() as one, start() as other:
         for number in range(20):

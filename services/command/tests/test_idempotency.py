@@ -82,6 +82,7 @@ async def test_a_refusal_is_not_kept(write_side: WriteSide) -> None:
     assert not (await write_side.do(uuid7(), command, key="later")).replayed
 
 
+@pytest.mark.group_sizes
 async def test_while_a_command_is_carried_out_its_key_is_in_flight(write_side: WriteSide) -> None:
     customer = await write_side.register()
     results: list[Outcome | BaseException] = await asyncio.gather(
@@ -93,6 +94,7 @@ async def test_while_a_command_is_carried_out_its_key_is_in_flight(write_side: W
     assert [type(result) for result in results[1:]] == [KeyInFlight] * 4 + [KeyReused]
 
 
+@pytest.mark.group_sizes
 async def test_copies_at_several_processes_have_one_effect_and_one_answer(start: Start) -> None:
     """Whatever the others would run into (a taken address, a newer version), they get the answer of the first."""
     async with start() as one, start() as other:
@@ -115,6 +117,7 @@ async def test_copies_at_several_processes_have_one_effect_and_one_answer(start:
         assert (await one.store.load(changed, fresh=True)).version == 31
 
 
+@pytest.mark.group_sizes
 async def test_a_crash_between_commit_and_answer_is_settled_by_the_next_try(write_side: WriteSide) -> None:
     for number in range(20):
         command = a_registration(f"crash{number}@example.com")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+import pytest
 from customerflow_command.customer.commands import ChangeCustomer, RegisterCustomer, RequestErasure, TagCustomer
 from customerflow_command.database import utc_now
 from customerflow_shared.ids import uuid7
@@ -28,6 +29,7 @@ async def test_a_command_tells_the_position_of_its_last_event(write_side: WriteS
     assert (changed.version, changed.position) == (3, registered.position + 2)
 
 
+@pytest.mark.group_sizes
 async def test_commands_that_are_written_together_are_told_each_its_own(start: Start) -> None:
     async with start() as one, start() as other:
 

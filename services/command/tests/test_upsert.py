@@ -64,6 +64,7 @@ async def test_an_archived_customer_is_found_and_refuses(write_side: WriteSide) 
         await write_side.do(command.external_id, upsert("5", "Bia"))
 
 
+@pytest.mark.group_sizes
 async def test_of_many_at_once_one_registers_and_the_others_follow(start: Start) -> None:
     async with start() as one, start() as other:
         for number in range(15):

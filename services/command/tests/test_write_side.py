@@ -62,6 +62,7 @@ async def test_an_unknown_customer_is_not_found(write_side: WriteSide) -> None:
         await write_side.rename(uuid7(), "Ana")
 
 
+@pytest.mark.group_sizes
 async def test_an_address_can_be_held_by_one_customer_only(write_side: WriteSide) -> None:
     first = await write_side.register("Ana", "one@example.com")
     with pytest.raises(ValueTaken):
@@ -73,6 +74,7 @@ async def test_an_address_can_be_held_by_one_customer_only(write_side: WriteSide
     await write_side.do(other, ChangeCustomer(email="one@example.com"))
 
 
+@pytest.mark.group_sizes
 async def test_a_loser_leaves_no_claim_behind(write_side: WriteSide) -> None:
     await write_side.register("Ana", "held@example.com")
     other = await write_side.register("Bia", "mine@example.com")
@@ -95,6 +97,7 @@ async def test_an_archived_customer_keeps_its_address(write_side: WriteSide) -> 
         await write_side.rename(customer_id, "Bia")
 
 
+@pytest.mark.group_sizes
 async def test_of_many_at_once_one_gets_the_address(start: Start) -> None:
     async with start() as one, start() as other:
         for number in range(20):
@@ -104,6 +107,7 @@ async def test_of_many_at_once_one_gets_the_address(start: Start) -> None:
             assert sum(isinstance(result, ValueTaken) for result in results) == 9
 
 
+@pytest.mark.group_sizes
 async def test_swapping_addresses_at_once_never_deadlocks_for_good(start: Start) -> None:
     async with start() as one, start() as other:
         ids = [await one.register("Ana", f"swap{number}@example.com") for number in range(6)]
@@ -149,6 +153,7 @@ async def test_the_times_of_one_customer_never_run_back(start: Start) -> None:
         assert times[0] == times[1] == times[2] <= times[3]
 
 
+@pytest.mark.group_sizes
 async def test_a_lost_race_is_told_when_a_version_was_expected(start: Start) -> None:
     async with start() as one, start() as other:
         customer_id = await one.register("Ana")
@@ -161,6 +166,7 @@ async def test_a_lost_race_is_told_when_a_version_was_expected(start: Start) -> 
         assert all(isinstance(result, int | VersionMismatch) for result in results)
 
 
+@pytest.mark.group_sizes
 async def test_without_an_expected_version_lost_races_are_run_again(start: Start) -> None:
     async with start() as one, start() as other:
         customer_id = await one.register("Ana")
@@ -170,6 +176,7 @@ async def test_without_an_expected_version_lost_races_are_run_again(start: Start
         assert (await one.store.load(customer_id, fresh=True)).version == 3
 
 
+@pytest.mark.group_sizes
 async def test_positions_are_gapless_and_versions_contiguous_whoever_writes(start: Start) -> None:
     async with start() as one, start() as other:
         before = await one.store.head()
@@ -190,6 +197,7 @@ async def test_positions_are_gapless_and_versions_contiguous_whoever_writes(star
             assert [event.version for event in events] == [1, 2, 3, 4, 5]
 
 
+@pytest.mark.group_sizes
 async def test_a_reader_that_keeps_its_position_misses_nothing(start: Start) -> None:
     async with start() as one, start() as other:
         seen: list[int] = []
@@ -212,6 +220,7 @@ async def test_a_reader_that_keeps_its_position_misses_nothing(start: Start) -> 
         assert seen == list(range(start_position + 1, start_position + 401))
 
 
+@pytest.mark.usefixtures("natural_groups")
 async def test_commands_that_arrive_together_are_written_together(write_side: WriteSide) -> None:
     sizes: list[int] = []
     write_group = write_side.commit._write_group
@@ -226,6 +235,7 @@ async def test_commands_that_arrive_together_are_written_together(write_side: Wr
     assert len(sizes) < 10
 
 
+@pytest.mark.group_sizes
 async def test_one_conflict_in_a_group_fails_alone(start: Start) -> None:
     async with start() as one, start() as other:
         customer_id = await one.register("Ana")
@@ -255,6 +265,7 @@ async def test_events_come_back_as_they_were_decided(write_side: WriteSide) -> N
     assert [one.version async for page in write_side.store.stream(customer_id, 1) for one in page] == [2]
 
 
+@pytest.mark.group_sizes
 async def test_a_cancelled_command_leaves_all_or_nothing(write_side: WriteSide) -> None:
     async def impatient(number: int) -> None:
         with suppress(TimeoutError):
@@ -274,6 +285,7 @@ async def test_a_cancelled_command_leaves_all_or_nothing(write_side: WriteSide) 
             await write_side.register("Bia", email)
 
 
+@pytest.mark.usefixtures("natural_groups")
 async def test_rivals_for_one_customer_do_not_hold_up_the_others(start: Start) -> None:
     """Lost races are told apart at the beginning of a transaction: nobody is written one by one because of them."""
     async with start() as one, start() as other:

@@ -22,7 +22,7 @@ from litestar.types import Guard
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from customerflow_command import api, database, delivery, feed
-from customerflow_command.commit import GroupCommit
+from customerflow_command.commit import LARGEST, GroupCommit
 from customerflow_command.customer.claims import Uniqueness
 from customerflow_command.database import utc_now
 from customerflow_command.doorbell import Doorbell, Ringer, parse_addresses
@@ -52,6 +52,7 @@ T = TypeVar("T")
 
 Names = Annotated[str, msgspec.Meta(pattern=r"^([^,\s]+(,[^,\s]+)*)?$")]
 Connections = Annotated[int, msgspec.Meta(ge=2, le=64)]
+CommitGroup = Annotated[int, msgspec.Meta(ge=1, le=1000)]
 
 
 class MigrateSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -99,6 +100,8 @@ class ApiSettings(WriteSettings, frozen=True, kw_only=True):
     mysql_connections: Connections = 8
     cached_customers: Annotated[int, msgspec.Meta(ge=0)] = 10_000
     command_deadline: Seconds = 8.0
+    commit_group: CommitGroup = LARGEST
+    """Commands that one transaction may hold."""
     upkeep_every: Seconds = 5.0
     """Between two looks at what is due."""
     port: Port = 8080
@@ -121,7 +124,16 @@ def command_api(config: ApiSettings) -> tuple[Litestar, service.Health]:
 
     ringer = Ringer(addresses)
     engine = database.open_engine(config.mysql_url, connections=config.mysql_connections)
-    side = _write_side(config, engine, keys, pepper, ringer.ring, config.cached_customers, config.command_deadline)
+    side = _write_side(
+        config,
+        engine,
+        keys,
+        pepper,
+        ringer.ring,
+        config.cached_customers,
+        config.command_deadline,
+        config.commit_group,
+    )
     upkeep = Upkeep(engine, side.send, side.store, every=config.upkeep_every)
     health = service.Health({"mysql": lambda: database.check_schema(engine), "secrets": side.fingerprints.check})
 
@@ -192,11 +204,13 @@ def _write_side(
     on_commit: Callable[[], None],
     cached_customers: int,
     deadline: float,
+    commit_group: int = LARGEST,
 ) -> WriteSide:
     fingerprints = Fingerprints(engine, {"claim pepper": pepper.fingerprint(), **keys.fingerprints()}, leaves=True)
     store = Store(engine, keys, cached_customers=cached_customers)
     commit_engine = database.open_commit_engine(config.mysql_url)
-    commit = GroupCommit(commit_engine, on_commit=on_commit)
+    # the rest of the deadline is for retries, and for what the estimate of the wait misses
+    commit = GroupCommit(commit_engine, on_commit=on_commit, largest=commit_group, patience=deadline / 2)
     send = mediator(
         UnitOfWork(store, commit, keys, pepper, config.unique, utc_now),
         [

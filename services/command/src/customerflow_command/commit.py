@@ -47,7 +47,7 @@ class GroupCommit:
     def __init__(
         self, engine: AsyncEngine, on_commit: Callable[[], None], *, largest: int = LARGEST, patience: float = 4.0
     ) -> None:
-        self._engine = engine
+        self._connection = database.KeptConnection(engine, database.COMMIT_CONNECTION_SECONDS)
         self._on_commit = on_commit
         self._largest = largest
         self._patience = patience
@@ -77,9 +77,12 @@ class GroupCommit:
 
     async def run(self) -> None:
         """Write what arrives, until cancelled."""
-        while True:
-            await self._arrival()
-            await self._write_group(self._waiting.take(self._largest, MAX_BYTES))
+        try:
+            while True:
+                await self._arrival()
+                await self._write_group(self._waiting.take(self._largest, MAX_BYTES))
+        finally:
+            await self._connection.close()
 
     async def _arrival(self) -> None:
         while not self._waiting:
@@ -135,14 +138,14 @@ class GroupCommit:
                 await asyncio.sleep(random.uniform(0, 0.02 * 2**tries))
 
     async def _losers(self, group: Sequence[Unit]) -> Mapping[Unit, Exception]:
-        async with database.session(self._engine) as session:
+        async with self._connection.session() as session:
             losers = await transaction.losers(session, group)
             await session.rollback()
         self._rivals = bool(losers)
         return losers
 
     async def _transaction(self, group: Sequence[Unit]) -> None:
-        async with database.session(self._engine) as session:
+        async with self._connection.session() as session:
             positions = await transaction.commit(session, group)
         for unit in group:
             unit.succeed(positions.get(unit))

@@ -5,6 +5,7 @@ because SQLAlchemy's own cost per statement is larger than the server's.
 """
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
@@ -22,7 +23,7 @@ from asyncmy.errors import MySQLError as DriverError
 from sqlalchemy import Connection, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 log = structlog.get_logger()
 
@@ -30,6 +31,7 @@ SCHEMA_VERSION = "cf_schema_version"
 MIGRATION_LOCK = "customerflow.migrate"
 MIGRATION_LOCK_SECONDS = 120
 
+COMMIT_CONNECTION_SECONDS = 15.0
 ANSWER_SECONDS = 5.0  # after which a silent server counts as away
 
 DUPLICATE_ENTRY = 1062
@@ -88,7 +90,7 @@ def open_commit_engine(url: str) -> AsyncEngine:
         url,
         "SET SESSION innodb_lock_wait_timeout = 1, wait_timeout = 20",
         pool_size=1,
-        pool_recycle=15,
+        pool_recycle=int(COMMIT_CONNECTION_SECONDS),
         pool_reset_on_return=None,
     )
 
@@ -167,33 +169,73 @@ async def session(engine: AsyncEngine) -> AsyncIterator[Session]:
     Raises DatabaseUnavailable, or DatabaseRefused for what the server refuses; only the refusals that callers act on
     (`ACTED_ON`) are raised as the driver's error, see `error_number`.
     """
-    connection = engine.connect()
+    kept = KeptConnection(engine)
     try:
+        async with kept.session() as opened:
+            yield opened
+    finally:
+        await kept.close()
+
+
+class KeptConnection:
+    """A pooled connection that is kept from session to session: to fetch one takes as much as a small transaction.
+
+    It is fetched anew once it has been kept for `seconds`.
+    """
+
+    def __init__(self, engine: AsyncEngine, seconds: float = 0.0) -> None:
+        self._engine = engine
+        self._seconds = seconds
+        self._fetched = 0.0
+        self._connection: AsyncConnection | None = None
+        self._session: Session
+
+    @asynccontextmanager
+    async def session(self) -> AsyncIterator[Session]:
+        """As `database.session`, but that nothing is rolled back if all goes well; one at a time."""
+        try:
+            connection = await self._fetch()
+            try:
+                yield self._session
+            except BaseException as error:
+                fetched, self._fetched = self._fetched, 0.0
+                if _is_refusal(error):
+                    await self._session.rollback()
+                    self._fetched = fetched
+                else:
+                    # the driver may have stopped in the middle of a packet: such a connection must not be used again
+                    await asyncio.shield(connection.invalidate())
+                raise
+        except (OSError, SQLAlchemyError, DriverError) as error:
+            number = error_number(error)
+            if number in ACTED_ON:
+                raise
+            if _is_refusal(error):
+                log.error("the database refuses", number=number)
+                raise DatabaseRefused(number) from None
+            log.warning("the database does not answer", number=number, kind=type(error).__name__)
+            raise DatabaseUnavailable from None
+
+    async def _fetch(self) -> AsyncConnection:
+        now = time.monotonic()
+        if self._connection and now - self._fetched < self._seconds:
+            return self._connection
+        await self.close()
+        self._connection = connection = self._engine.connect()
         async with asyncio.timeout(ANSWER_SECONDS):
             await connection.start()
             raw = await connection.get_raw_connection()
-        try:
-            yield Session(raw.driver_connection)
-        except BaseException as error:
-            if _is_refusal(error):
-                await Session(raw.driver_connection).rollback()
-            else:
-                # the driver may have stopped in the middle of a packet: such a connection must not be used again
-                await asyncio.shield(connection.invalidate())
-            raise
-    except (OSError, SQLAlchemyError, DriverError) as error:
-        number = error_number(error)
-        if number in ACTED_ON:
-            raise
-        if _is_refusal(error):
-            log.error("the database refuses", number=number)
-            raise DatabaseRefused(number) from None
-        log.warning("the database does not answer", number=number, kind=type(error).__name__)
-        raise DatabaseUnavailable from None
-    finally:
-        with suppress(OSError, SQLAlchemyError, DriverError):
-            async with asyncio.timeout(ANSWER_SECONDS):
-                await connection.close()
+        self._session = Session(raw.driver_connection)
+        self._fetched = now
+        return connection
+
+    async def close(self) -> None:
+        """Give it back to the pool."""
+        if connection := self._connection:
+            self._connection = None
+            with suppress(OSError, SQLAlchemyError, DriverError):
+                async with asyncio.timeout(ANSWER_SECONDS):
+                    await connection.close()
 
 
 def utc_now() -> datetime:
