@@ -1,6 +1,7 @@
 """The command line: `run`, `table`, `compare`."""
 
 import signal
+import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -9,13 +10,16 @@ from types import FrameType
 from typing import Any
 
 import rich_click as click
+from customerflow_local.errors import LocalStackError
 from rich.console import Console
 
 from customerflow_bench import plots, results, tables
 from customerflow_bench.bench import Bench
 from customerflow_bench.comparing import result_of
+from customerflow_bench.processes import ProgramFailed
 from customerflow_bench.results import Result, Scenario
 from customerflow_bench.scenarios import commands, growth, lag, projection, queries, rebuild, relay, servers
+from customerflow_bench.system import NotSettled
 
 SCENARIOS: dict[str, Callable[[Bench], Scenario]] = {
     "commands": commands.run,
@@ -78,7 +82,10 @@ def _measure(scenarios: Mapping[str, Callable[[Bench], Scenario]], bounds: Mappi
     result = results.begun(bench.settings())
     for name, scenario in scenarios.items():
         console.rule(name)
-        result.scenarios[name] = scenario(bench)
+        try:
+            result.scenarios[name] = scenario(bench)
+        except (ProgramFailed, LocalStackError, NotSettled) as error:
+            raise click.ClickException(f"{name}: {error or error.__doc__}") from error
         results.save(result)
     commands.compare_with_commands(result)
     path = results.save(result)
@@ -115,7 +122,7 @@ def compare(before: str, after: str) -> None:
     """Compare two results, each a file or a commit. A commit without a result is measured in a clone."""
     try:
         first, second = result_of(before), result_of(after)
-    except ValueError as error:
+    except (ValueError, subprocess.CalledProcessError) as error:
         raise click.ClickException(str(error)) from None
     for line in tables.comparison(first, second):
         print(line)

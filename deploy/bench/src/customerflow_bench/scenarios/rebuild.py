@@ -25,6 +25,7 @@ from customerflow_bench.system import System
 
 OURS, MEMORY = "CustomerFlow", "the same writes, from memory"
 BUILDING, WHOLE = "events/s, building", "events/s, whole command"
+_LOG: Final = RUN / "bench/logs/rebuild.log"
 _LOOK_EVERY = 0.005
 _AT_MOST: Final = 600.0  # seconds
 
@@ -56,12 +57,14 @@ def run(bench: Bench) -> Scenario:
 
 
 def _command(system: System, **settings: str) -> "subprocess.Popen[bytes]":
-    return subprocess.Popen(
-        [sys.executable, "-m", "customerflow_projector", "rebuild", "--afresh"],
-        env={"PATH": os.environ["PATH"], **system.stack.env, **system.traced, "CF_KEEP_PREVIOUS": "0", **settings},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-    )
+    with _LOG.open("ab") as log:
+        return subprocess.Popen(
+            [sys.executable, "-m", "customerflow_projector", "rebuild", "--afresh"],
+            env={"PATH": os.environ["PATH"], **system.stack.env, **system.traced, "CF_KEEP_PREVIOUS": "0", **settings},
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+        )
 
 
 def _ended(process: "subprocess.Popen[bytes]") -> None:
@@ -73,7 +76,7 @@ def _ended(process: "subprocess.Popen[bytes]") -> None:
             process.terminate()
             process.wait()
     if process.returncode:
-        raise ProgramFailed(f"rebuild ended with {process.returncode}")
+        raise ProgramFailed(f"rebuild ended with {process.returncode}; see {_LOG}")
 
 
 def _rebuild(system: System, events: int) -> Measured:
