@@ -92,9 +92,9 @@ class Load:
         self.lost_races = 0
         self.total = 0
 
-    def prepare(self, count: int) -> None:
-        for _ in range(count):
-            self._register(self._random)
+    def prepare(self, count: int, threads: int) -> None:
+        with ThreadPoolExecutor(threads) as pool:
+            list(pool.map(lambda _: self._register(self._random), range(count)))
 
     def run(self, clients: int, threads: int, seconds: float) -> Json:
         waiting: SimpleQueue[float] = SimpleQueue()
@@ -132,7 +132,8 @@ class Load:
         return "registered"
 
     def _change(self, mine: random.Random) -> str:
-        self.lost_races += self._customers.change(mine.choice(self._ids), change(mine))
+        lost = self._customers.change(mine.choice(self._ids), change(mine))
+        self.lost_races += lost
         self.total += 1
         return "changed"
 
@@ -227,7 +228,7 @@ def main() -> None:
     customers = open_customers(given.mysql_url, given.cached)
     before = count(customers)
     load = Load(customers, given.seed)
-    load.prepare(given.customers)
+    load.prepare(given.customers, given.threads)
     if given.warm_up:
         load.run(given.clients, given.threads, given.warm_up)
     result = load.run(given.clients, given.threads, given.seconds)
