@@ -313,7 +313,8 @@ async def relay(given: argparse.Namespace) -> Json:
             if not batch or time.perf_counter() - start > given.seconds:
                 break
     elapsed = time.perf_counter() - start
-    await _check_and_empty_queue(given.amqp_url, messages)
+    if messages:
+        await _check_and_empty_queue(given.amqp_url, messages)
     await engine.dispose()
     return {"messages": messages, "seconds": round(elapsed, 3)}
 
