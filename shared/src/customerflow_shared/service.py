@@ -243,6 +243,8 @@ def server(app: ASGIApp, health: Health, settings: Listen) -> uvicorn.Server:
         loop="uvloop",
         http=_Connection,
         server_header=False,
+        # a pipelined request is no child of the one before it
+        reset_contextvars=True,
         proxy_headers=False,
         timeout_graceful_shutdown=20,
     )

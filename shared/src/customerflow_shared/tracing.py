@@ -1,18 +1,17 @@
-"""Requests' spans. Whether a request is recorded is decided before anything is built for it: OpenTelemetry's middleware
-costs more than the whole of a read.
+"""Requests' spans. Whether a request is recorded is decided before anything is built for it; OpenTelemetry's middleware
+asks last, and costs more than the whole of a read.
 """
 
 from typing import Any
 
-from litestar.types import ASGIApp, Message, Receive, Send
+from litestar.types import ASGIApp, Receive, Send
 from opentelemetry import context as contexts
 from opentelemetry import propagate, trace
 from opentelemetry.context import Context
-from opentelemetry.instrumentation.asgi import OpenTelemetryMiddleware, asgi_getter
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.id_generator import IdGenerator
 from opentelemetry.sdk.trace.sampling import Decision
-from opentelemetry.trace import SpanKind, TraceFlags
+from opentelemetry.trace import SpanKind, StatusCode, TraceFlags, Tracer
 
 from customerflow_shared import telemetry
 
@@ -31,13 +30,11 @@ class Traced:
     def __init__(self, app: ASGIApp, provider: TracerProvider) -> None:
         tracer: Any = provider.get_tracer("customerflow.requests")
         self._app = app
+        self._tracer: Tracer = tracer
         self._ids = tracer.id_generator = _Ids(provider.id_generator)
         self._sampler = provider.sampler
         self._flags = TraceFlags(TraceFlags.RANDOM_TRACE_ID if self._ids.is_trace_id_random() else TraceFlags.DEFAULT)
         self._parents = frozenset(name.encode() for name in propagate.get_global_textmap().fields)
-        self._recorded: Any = OpenTelemetryMiddleware(
-            app, default_span_details=_span_details, exclude_spans=["receive", "send"], tracer=tracer
-        )
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["path"].startswith(UNTRACED):
@@ -46,7 +43,8 @@ class Traced:
         context = contexts.get_current()
         for name, _ in scope["headers"]:
             if name in self._parents:
-                context = propagate.extract(scope, context, getter=asgi_getter)
+                carrier = {key.decode("latin-1"): value.decode("latin-1") for key, value in scope["headers"]}
+                context = propagate.extract(carrier, context)
                 break
         parent = trace.get_current_span(context).get_span_context() if context else trace.INVALID_SPAN_CONTEXT
         if parent.is_valid:
@@ -55,7 +53,7 @@ class Traced:
             trace_id, flags = self._ids.decide(), self._flags
         sampled = self._sampler.should_sample(context, trace_id, scope["method"], SpanKind.SERVER)
         if sampled.decision is not Decision.DROP:
-            await self._recorded(scope, receive, _naming(scope, send))
+            await self._recorded(context, scope, receive, send)
             return
         span = telemetry.Unrecorded(trace_id, flags, sampled.trace_state)
         silent = Context(context | telemetry.SILENT) if context else telemetry.SILENT
@@ -65,18 +63,27 @@ class Traced:
         finally:
             contexts.detach(token)
 
+    async def _recorded(self, context: Context, scope: Any, receive: Receive, send: Send) -> None:
+        """The span has no address, for a client may have put anything into it, and not whose it is; it is named by the
+        route, once that is known.
+        """
+        method = scope["method"]
 
-def _naming(scope: Any, send: Send) -> Send:
-    """Names the request's span by its route, once that is known: paths hold customer ids."""
+        async def told(message: Any) -> None:
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                span.set_attribute("http.status_code", status)
+                if status >= 500:
+                    span.set_status(StatusCode.ERROR)
+                if route := scope.get("path_template"):
+                    span.update_name(f"{method} {route}")
+                    span.set_attribute("http.route", route)
+            await send(message)
 
-    async def named(message: Message) -> None:
-        if message["type"] == "http.response.start" and (route := scope.get("path_template")):
-            span = trace.get_current_span()
-            span.update_name(f"{scope['method']} {route}")
-            span.set_attribute("http.route", route)
-        await send(message)
-
-    return named
+        with telemetry.span(
+            self._tracer, method, context=context, kind=SpanKind.SERVER, attributes={"http.method": method}
+        ) as span:
+            await self._app(scope, receive, told)
 
 
 class _Ids(IdGenerator):
@@ -98,11 +105,3 @@ class _Ids(IdGenerator):
 
     def is_trace_id_random(self) -> bool:
         return self._ids.is_trace_id_random()
-
-
-def _span_details(scope: Any) -> tuple[str, dict[str, Any]]:
-    """A request's span before its route is known: no address, for a client may have put anything into it, and not
-    whose it is.
-    """
-    private = ("http.url", "http.target", "url.full", "url.path", "url.query", "net.peer.ip", "client.address")
-    return scope.get("method", scope["type"]), dict.fromkeys(private, "")
