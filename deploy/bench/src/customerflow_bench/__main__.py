@@ -78,8 +78,9 @@ def growth_command(small: int, large: int, **bounds: Any) -> None:
 
 def _measure(scenarios: Mapping[str, Callable[[Bench], Scenario]], bounds: Mapping[str, Any]) -> None:
     console = Console(stderr=True)
-    bench = Bench(**bounds, console=console, told=lambda what: console.print(f"  {what}", style="dim"))
-    result = results.begun(bench.settings())
+    facts = results.machine()
+    bench = Bench(**bounds, console=console, told=lambda what: console.print(f"  {what}", style="dim"), facts=facts)
+    result = results.begun(facts, bench.settings())
     for name, scenario in scenarios.items():
         console.rule(name)
         try:

@@ -1,8 +1,8 @@
 """What a scenario is given: bounds, a system when it asks for one, and somebody to tell how far it is."""
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
@@ -23,9 +23,14 @@ class Bench:
     """Of the rebuild."""
     console: Console
     told: Callable[[str], None]
+    facts: dict[str, str] = field(default_factory=dict)
+    """What figures depend on; completed by whoever learns of it."""
 
-    def system(self) -> AbstractContextManager[system.System]:
-        return system.fresh(self.console)
+    @contextmanager
+    def system(self) -> Iterator[system.System]:
+        with system.fresh(self.console) as started:
+            self.facts.update(started.versions())
+            yield started
 
     def alternate(self, subjects: Sequence[Subject], before: Callable[[], None] = lambda: None) -> list[Row]:
         return alternate(subjects, self.rounds, self.told, before)

@@ -5,6 +5,7 @@ import platform
 import subprocess
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
@@ -63,13 +64,13 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
         return f"{self.commit}{'-dirty' if self.dirty else ''}-{self.at}"
 
 
-def begun(settings: dict[str, str]) -> Result:
+def begun(machine: dict[str, str], settings: dict[str, str]) -> Result:
     """Without scenarios yet."""
     return Result(
         commit=_git("rev-parse", "--short=12", "HEAD"),
         dirty=bool(_git("status", "--porcelain", "--untracked-files=no")),
         at=datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ"),
-        machine=machine(),
+        machine=machine,
         settings=settings,
         scenarios={},
     )
@@ -82,7 +83,8 @@ def machine() -> dict[str, str]:
         "cores": str(len(os.sched_getaffinity(0))),
         "memory": f"{memory / 2**30:.0f} GiB",
         "kernel": platform.release().split("-")[0],
-        "python": platform.python_version(),
+        "Python": platform.python_version(),
+        **{name: version(name) for name in ("uvicorn", "uvloop", "aio-pika", "asyncmy", "redis")},
     }
 
 

@@ -1,13 +1,18 @@
 """The system that is measured: a local stack of its own, traced as in production, gone afterwards."""
 
+import asyncio
+import fcntl
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+import aiormq
 import pymysql
+from customerflow_local.errors import LocalStackError
 from customerflow_local.instance import RUN
 from customerflow_local.stack import Stack
 from customerflow_shared import views
@@ -91,11 +96,27 @@ class System:
 
     # the machine
 
+    def versions(self) -> dict[str, str]:
+        """Of the servers."""
+        with self.database() as cursor:
+            cursor.execute("SELECT VERSION()")
+            (mysql,) = cursor.fetchone() or ("",)
+        redis: Any = self.redis.info("server")
+        broker = asyncio.run(_broker(self.stack.env["CF_AMQP_URL"]))
+        return {"MySQL": mysql, "Redis": redis["redis_version"], "RabbitMQ": broker}
+
     def resident(self, program: str) -> int:
         """Megabytes of memory."""
         with open(f"/proc/{self.stack.pid(program)}/status") as status:
             (line,) = [line for line in status if line.startswith("VmRSS:")]
         return int(line.split()[1]) // 1024
+
+
+async def _broker(url: str) -> str:
+    connection = await aiormq.connect(url)
+    version = str(connection.server_properties["version"])
+    await connection.close()
+    return version
 
 
 def wait_until(done: Callable[[], bool], *, within: float = SETTLED_WITHIN, every: float = 0.05) -> None:
@@ -120,24 +141,37 @@ def tracing() -> Iterator[dict[str, str]]:
 
 
 @contextmanager
-def fresh(console: Console) -> Iterator[System]:
-    """Empty, and removed afterwards."""
-    folder = RUN / "bench-stack"
-    if folder.exists():  # of a run that was killed
-        Stack(folder, console=console).stop()
-        shutil.rmtree(folder)
-    stack = Stack(folder, console=console)
-    try:
-        with tracing() as traced:
-            with console.status("starting CustomerFlow and its servers"):
-                stack.start_servers()
-                stack.start_programs(extra_env=traced)
-            system = System(stack, traced)
-            try:
-                yield system
-            finally:
-                system.redis.close()
-    finally:
-        with suppress(KeyboardInterrupt), console.status("stopping everything"):
-            stack.stop()
-        shutil.rmtree(folder, ignore_errors=True)
+def fresh(console: Console, name: str = "bench-stack") -> Iterator[System]:
+    """Empty, and removed afterwards. Raises LocalStackError if another run has the one of that name."""
+    folder = RUN / name
+    with alone(RUN / "bench" / f"{name}.lock"):
+        if folder.exists():  # of a run that was killed
+            Stack(folder, console=console).stop()
+            shutil.rmtree(folder)
+        stack = Stack(folder, console=console)
+        try:
+            with tracing() as traced:
+                with console.status("starting CustomerFlow and its servers"):
+                    stack.start_servers()
+                    stack.start_programs(extra_env=traced)
+                system = System(stack, traced)
+                try:
+                    yield system
+                finally:
+                    system.redis.close()
+        finally:
+            with console.status("stopping everything"):
+                stack.stop()
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def alone(lock: Path) -> Iterator[None]:
+    """Raises LocalStackError if somebody else is at it."""
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with lock.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise LocalStackError("Another benchmark is running here.") from None
+        yield

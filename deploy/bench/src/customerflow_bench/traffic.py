@@ -86,6 +86,9 @@ class Client:
         next(self._changes)  # the names are made before anything is measured
         self._known: list[list[Any]] = []  # id, version
 
+    def close(self) -> None:
+        self._connection.close()
+
     async def send(self) -> Done:
         """Raises Refused."""
         if not self._known or self._chance.random() < REGISTERED_SHARE:

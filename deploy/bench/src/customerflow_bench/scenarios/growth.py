@@ -146,6 +146,8 @@ async def _grow(where: traffic.Interface, first: int) -> dict[int, list[str]]:
         return length, done.customer
 
     grown = await asyncio.gather(*map(grow, clients, lengths))
+    for one in clients:
+        one.close()
     return {length: [customer for long, customer in grown if long == length] for length in LENGTHS}
 
 

@@ -77,6 +77,8 @@ async def register(where: traffic.Interface, first: int) -> list[str]:
             ids.append((await one.register()).customer)
 
     await asyncio.gather(*map(work, clients))
+    for one in clients:
+        one.close()
     return ids
 
 

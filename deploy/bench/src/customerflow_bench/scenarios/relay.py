@@ -12,22 +12,25 @@ import msgspec
 from customerflow_local.instance import RUN
 from customerflow_shared import messaging
 
-from customerflow_bench import backlog, processes
+from customerflow_bench import backlog, peer, processes
 from customerflow_bench.bench import Bench
 from customerflow_bench.ceilings.publishing import Captured
 from customerflow_bench.figures import Measured, Subject
+from customerflow_bench.processes import ProgramFailed
 from customerflow_bench.results import Place, Ratio, Scenario, scenario
 from customerflow_bench.system import System
 
 CUSTOMERS: Final = 4000
 CAPTURED: Final = 600  # customers whose messages are the ceiling's
 OURS, EVENTS, MESSAGES = "CustomerFlow", "events/s", "messages/s"
+PEER: Final = "python_cqrs"
 LIBRARIES = ("aio-pika", "aiormq")
 TAPS = ("bench.tap.domain", "bench.tap.integration")
 
 
 def run(bench: Bench) -> Scenario:
     messages = RUN / "bench/messages.msgpack"
+    notes: list[str] = []
     with bench.system() as system:
         url = system.stack.env["CF_AMQP_URL"]
         each = _captured(system, url, messages)
@@ -39,21 +42,39 @@ def run(bench: Bench) -> Scenario:
             command = [*processes.module("ceilings.publishing"), url, str(messages), str(number), library]
             return {MESSAGES: processes.call(command, seconds=120)["a second"]}
 
-        rows = bench.alternate(
-            [
-                Subject(OURS, lambda: _publish(system, each)),
-                *(Subject(f"{one} alone", partial(alone, one)) for one in LIBRARIES),
-            ]
-        )
+        subjects = [
+            Subject(OURS, lambda: _publish(system, each)),
+            *(Subject(f"{one} alone", partial(alone, one)) for one in LIBRARIES),
+        ]
+        try:
+            peer.command(PEER)
+        except (ProgramFailed, OSError) as error:
+            notes.append(f"python-cqrs: not measured. {error}")
+        else:
+            subjects.append(Subject("python-cqrs", lambda: _peer(bench, system, url)))
+        rows = bench.alternate(subjects)
     messages.unlink()
     return scenario(
         f"{CUSTOMERS * backlog.EVENTS:,} events of {CUSTOMERS:,} customers wait, {each:.2f} messages for each",
         rows,
         ratios=[
             Ratio(over=Place(OURS, MESSAGES), under=Place("aio-pika alone", MESSAGES), at_least=0.6),
+            Ratio(over=Place(OURS, MESSAGES), under=Place("python-cqrs", MESSAGES)),
             Ratio(over=Place("aiormq alone", MESSAGES), under=Place("aio-pika alone", MESSAGES)),
         ],
+        notes=notes,
     )
+
+
+def _peer(bench: Bench, system: System, url: str) -> Measured:
+    """Its relay, after its commands have filled its outbox."""
+    database = system.empty_database(PEER)
+    peer.send_commands(
+        PEER, database, clients=bench.clients, seconds=bench.seconds, warm_up=0, seed=system.new_numbers()
+    )
+    bounds = ["--mysql-url", database, "--amqp-url", url, "--seconds", str(bench.seconds)]
+    found = processes.call(peer.command(PEER, "relay", *bounds), seconds=bench.seconds)
+    return {MESSAGES: found["messages"] / found["seconds"]}
 
 
 def _publish(system: System, each: float) -> Measured:
