@@ -121,6 +121,23 @@ def test_the_document_of_every_version_is_the_fold_of_the_entries_up_to_it(life:
         assert msgspec.json.encode(found) == msgspec.json.encode(view)
 
 
+@settings(max_examples=200, deadline=None)
+@holds_for(lives(), lives())
+def test_what_differs_is_found_without_looking_at_what_is_shared(one: list[Recorded], other: list[Recorded]) -> None:
+    documents: list[CustomerView] = []
+    for life in (one, other):
+        view: views.View | None = None
+        for past in life:
+            view = project(view, past)
+            assert isinstance(view, CustomerView)
+            documents.append(view)
+    for before, after in zip([None, *documents], documents, strict=False):
+        changes = timeline.changes(timeline.flat(before), timeline.flat(after))
+        stored = views.unpack(views.pack(before)) if before else None  # shares nothing
+        assert not isinstance(stored, views.ErasedView)
+        assert timeline.changes_between(before, after) == timeline.changes_between(stored, after) == changes
+
+
 @settings(max_examples=100, deadline=None)
 @holds_for(lives(erased=True))
 def test_what_is_told_of_an_erased_customer_is_the_same_before_and_after(life: list[Recorded]) -> None:

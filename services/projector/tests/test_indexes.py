@@ -1,11 +1,12 @@
 """What a document implies for the indexes, and what leads from one document's to the next's."""
 
 from collections.abc import Iterable
+from itertools import pairwise
 from uuid import UUID
 
-from customerflow_projector.indexes import Command, Indexed, difference, indexed
+from customerflow_projector.indexes import _DEPENDS_ON, Command, Indexed, commands_between, difference, indexed
 from customerflow_shared.events import Recorded
-from customerflow_shared.views import ErasedView, View
+from customerflow_shared.views import CustomerView, ErasedView, View
 from hypothesis import given as holds_for
 from hypothesis import settings
 from hypothesis import strategies as some
@@ -148,3 +149,22 @@ def test_the_difference_leads_from_any_document_to_any_other(
     before, after = of(fold(one)), of(replace(ERASED, id=fold(one).id) if erased else fold(other))
     assert carried_out(difference(before, after), before) == after
     assert carried_out(difference(NOTHING, after), NOTHING) == after
+
+
+@settings(max_examples=100, deadline=None)
+@holds_for(lives(), lives())
+def test_parts_in_which_nothing_differs_are_left_out_for_a_reason(one: list[Recorded], other: list[Recorded]) -> None:
+    documents = [fold(life[: end + 1]) for life in (one, other) for end in range(len(life))]
+    for before, after in pairwise([*documents, documents[0]]):
+        same_id = replace(after, id=before.id)
+        assert carried_out(commands_between(before, same_id, LOOKUPS), of(before)) == of(same_id)
+    assert carried_out(commands_between(None, documents[0], LOOKUPS), NOTHING) == of(documents[0])
+
+
+def test_every_field_has_its_place_in_the_indexes_or_none() -> None:
+    indexed_fields = {field for fields in _DEPENDS_ON.values() for field in fields}
+    assert set(CustomerView.__struct_fields__) - indexed_fields == {
+        *("id", "version", "updated_at"),  # in every part
+        *("suspended_until", "given_name", "family_name", "birth_date", "email_verified_at", "phone_extension"),
+        *("phone_verified_at", "timezone", "default_addresses", "attributes", "legal_hold"),
+    }

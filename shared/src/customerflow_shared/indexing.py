@@ -30,6 +30,8 @@ _LETTERS = str.maketrans({"ø": "o", "ł": "l", "đ": "d", "ð": "d", "æ": "ae"
 
 def folded(text: str) -> str:
     """Words in lower case without accents, a space between them: `D'Ávila  & Søn` is `d avila son`."""
+    if text.isascii():
+        return _NO_WORD.sub(" ", text.lower()).strip()
     decomposed = unicodedata.normalize("NFKD", text).casefold()
     plain = "".join(one for one in decomposed if not unicodedata.combining(one)).translate(_LETTERS)
     return _NO_WORD.sub(" ", unicodedata.normalize("NFC", plain)).strip()

@@ -9,10 +9,11 @@ The entries of an erased customer tell that something happened, when and by whom
 """
 
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 import msgspec
+from msgspec.structs import FieldInfo
 
 from customerflow_shared.events import EVENTS
 from customerflow_shared.views import CustomerView
@@ -56,6 +57,7 @@ Flat: TypeAlias = dict[str, Any]
 """A document by paths, each with its value; without what every event sets: id, version and times."""
 
 _KEPT_APART = ("id", "version", "createdAt", "updatedAt")
+_KEYED = ("attributes", "defaultAddresses")
 _entry_encoder = msgspec.json.Encoder()
 _entry_decoder = msgspec.json.Decoder(Entry)
 
@@ -66,29 +68,25 @@ def flat(view: CustomerView | None) -> Flat:
 
 def flat_of(document: bytes) -> Flat:
     """Of JSON, in its types: lists, as the changes of an entry have them once it was stored."""
-    return dict(_paths(msgspec.json.decode(document)))
+    found: Flat = {}
+    for name, value in msgspec.json.decode(document).items():
+        if parts_of := _PARTS.get(name):
+            found |= {path(name, *parts_of(item)): item for item in value}
+        elif name in _KEYED:
+            found |= {path(name, key): item for key, item in value.items()}
+        elif name not in _KEPT_APART:
+            found[name] = value
+    return found
 
 
-def _paths(document: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    for name, value in document.items():
-        match name, value:
-            case ("taxIds" | "addresses", items):
-                for item in items:
-                    yield path(name, item["id"]), item
-            case "externalIds", items:
-                for item in items:
-                    yield path(name, item["source"], item["value"]), item
-            case "consents", items:
-                for item in items:
-                    yield path(name, item["purpose"], item["channel"]), item
-            case "tags", items:
-                for item in items:
-                    yield path(name, item), item
-            case ("attributes" | "defaultAddresses", items):
-                for key, item in items.items():
-                    yield path(name, key), item
-            case _ if name not in _KEPT_APART:
-                yield name, value
+_PARTS: Mapping[str, Callable[[Any], tuple[str, ...]]] = {
+    "taxIds": lambda item: (item["id"],),
+    "addresses": lambda item: (item["id"],),
+    "externalIds": lambda item: (item["source"], item["value"]),
+    "consents": lambda item: (item["purpose"], item["channel"]),
+    "tags": lambda item: (item,),
+}
+"""How the items of a list are told apart."""
 
 
 def document(content: Flat, customer_id: str, version: int, created_at: str, updated_at: str) -> CustomerView:
@@ -103,7 +101,7 @@ def document(content: Flat, customer_id: str, version: int, created_at: str, upd
         name, parted, rest = where.partition("/")
         if not parted:
             fields[name] = value
-        elif name in ("attributes", "defaultAddresses"):
+        elif name in _KEYED:
             fields.setdefault(name, {})[_unescaped(rest)] = value
         else:
             fields.setdefault(name, []).append(value)
@@ -121,6 +119,27 @@ def changes(before: Flat, after: Flat) -> tuple[Change, ...]:
     return (*gone_or_changed, *new)
 
 
+def changes_between(before: CustomerView | None, after: CustomerView) -> tuple[Change, ...]:
+    """Those of their contents. Of what both share nothing is told, so it is not even looked at: an event leaves most of
+    a document as it was.
+    """
+    if before is None:
+        return changes({}, flat(after))
+    own = [field for field in _FIELDS if getattr(before, field.name) is not getattr(after, field.name)]
+    return changes(_flat_fields(before, own), _flat_fields(after, own))
+
+
+def _flat_fields(view: CustomerView, fields: Iterable[FieldInfo]) -> Flat:
+    """As `flat`, without the others."""
+    values = {field.encode_name: getattr(view, field.name) for field in fields}
+    return flat_of(_entry_encoder.encode({name: value for name, value in values.items() if value not in _LEFT_OUT}))
+
+
+_FIELDS = [field for field in msgspec.structs.fields(CustomerView) if field.encode_name not in _KEPT_APART]
+_LEFT_OUT: tuple[object, ...] = (None, (), {})
+"""The defaults of all fields that have one."""
+
+
 def apply(content: Flat, made: Iterable[Change]) -> None:
     for change in made:
         if change.after is None:
@@ -130,6 +149,9 @@ def apply(content: Flat, made: Iterable[Change]) -> None:
 
 
 def path(*parts: str) -> str:
+    plain = "/".join(parts)
+    if "~" not in plain and plain.count("/") == len(parts) - 1:
+        return plain
     return "/".join(part.replace("~", "~0").replace("/", "~1") for part in parts)
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
 from customerflow_shared import timeline
 from customerflow_shared.events import (
@@ -14,20 +15,22 @@ from customerflow_shared.events import (
 )
 from customerflow_shared.timeline import BLOCK, Entry, Who
 from customerflow_shared.views import ErasedView, View, timestamp
-from msgspec.structs import replace
 
 
 def entry(before: View | None, recorded: Recorded, after: View) -> Entry:
     """The event, with what it has changed in the document."""
-    told = bare(recorded)
     if recorded.redacted or isinstance(before, ErasedView) or isinstance(after, ErasedView):
-        return told
-    changes = timeline.changes(timeline.flat(before), timeline.flat(after))
-    return replace(told, redacted=False, reason=getattr(recorded.event, "reason", None), changes=changes)
+        return bare(recorded)
+    reason = getattr(recorded.event, "reason", None)
+    return _entry(recorded, reason=reason, changes=timeline.changes_between(before, after))
 
 
 def bare(recorded: Recorded) -> Entry:
     """The event as it is told once the customer is erased."""
+    return _entry(recorded, redacted=True)
+
+
+def _entry(recorded: Recorded, **told: Any) -> Entry:
     metadata = recorded.metadata
     return Entry(
         version=recorded.version,
@@ -37,7 +40,7 @@ def bare(recorded: Recorded) -> Entry:
         actor=Who(type=metadata.actor.type, id=metadata.actor.id),
         source=metadata.source,
         correlation_id=str(metadata.correlation_id),
-        redacted=True,
+        **told,
     )
 
 
