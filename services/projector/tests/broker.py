@@ -1,7 +1,7 @@
 """The other end of the projector's queues, and a wire to the broker that can be cut."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
 from urllib.parse import urlsplit, urlunsplit
 from uuid import UUID
@@ -16,14 +16,15 @@ class Broker:
     def __init__(self, channel: AbstractChannel) -> None:
         self.channel = channel
 
-    async def publish(self, history: Iterable[Recorded]) -> None:
+    async def publish(self, history: Iterable[Recorded], headers: Mapping[str, str] | None = None) -> None:
         """As the relay does it."""
         for event in history:
-            await self.publish_body(events.encode(event), event.customer_id)
+            await self.publish_body(events.encode(event), event.customer_id, headers)
 
-    async def publish_body(self, body: bytes, customer_id: UUID) -> None:
+    async def publish_body(self, body: bytes, customer_id: UUID, headers: Mapping[str, str] | None = None) -> None:
         exchange = await self.channel.get_exchange(messaging.DOMAIN, ensure=False)
-        message = aio_pika.Message(body, delivery_mode=aio_pika.DeliveryMode.PERSISTENT)
+        persistent = aio_pika.DeliveryMode.PERSISTENT
+        message = aio_pika.Message(body, delivery_mode=persistent, headers=dict(headers or {}))
         await exchange.publish(message, routing_key=str(messaging.shard_of(customer_id)), mandatory=True)
 
     async def waiting(self) -> int:

@@ -9,7 +9,7 @@ from customerflow_projector import history as telling
 from customerflow_projector.apply import Applier
 from customerflow_projector.feed import FeedUnavailable
 from customerflow_projector.projections import project
-from customerflow_projector.read_model import Parked, ReadModel, Write
+from customerflow_projector.read_model import Parked, ReadModel, Stored, Write
 from customerflow_shared import timeline, views
 from customerflow_shared.events import CustomerErased, Place, Recorded
 from customerflow_shared.views import ErasedView, timestamp
@@ -187,7 +187,7 @@ async def test_a_customer_stays_parked_until_its_events_are_stored(model: ReadMo
     """Whoever dies in the middle of a retry leaves it to the next one."""
 
     class Dying(ReadModel):
-        async def store(self, *_: object) -> list[bool]:
+        async def store_and_mark(self, *_: object) -> Stored:
             raise ConnectionError
 
     history = renamings(ANA, 2)

@@ -3,7 +3,7 @@
 import asyncio
 import random
 from collections import defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 from uuid import UUID
 
@@ -12,7 +12,7 @@ import structlog
 from customerflow_projector import consumer
 from customerflow_projector.apply import Applier
 from customerflow_projector.consumer import Consumer
-from customerflow_projector.read_model import Generations, ReadModel
+from customerflow_projector.read_model import Look, ReadModel
 from customerflow_shared import events, indexing, messaging, views
 from customerflow_shared.events import Place, Recorded
 from msgspec.structs import replace
@@ -71,7 +71,7 @@ class Stuck(ReadModel):
 
     asked = 0
 
-    async def generations(self) -> Generations:
+    async def look(self, generation: str | None, customers: Collection[UUID]) -> Look:
         self.asked += 1
         raise BusyLoadingError
 
@@ -113,8 +113,8 @@ async def test_what_was_applied_but_not_acknowledged_is_applied_once(
     applied = asyncio.Event()
 
     class Dying(Applier):
-        async def apply(self, generation: str, batch: Sequence[Recorded | Place]) -> None:
-            await super().apply(generation, batch)
+        async def apply(self, generation: str, batch: Sequence[Recorded | Place], look: Look | None = None) -> None:
+            await super().apply(generation, batch, look)
             applied.set()
             await asyncio.sleep(60)
 
@@ -140,6 +140,20 @@ async def test_an_interrupted_batch_leaves_its_spans(
     async with consuming(cf_amqp_url, stuck):
         await until(was_asked)
     assert {span.name for span in exporter.get_finished_spans()} == {"project", "project batch"}
+
+
+@pytest.mark.parametrize(("flags", "spans"), [("00", 0), ("01", 1)])
+async def test_a_trace_that_nobody_keeps_is_not_gone_on_with(
+    queues: Broker, cf_amqp_url: str, model: ReadModel, monkeypatch: pytest.MonkeyPatch, flags: str, spans: int
+) -> None:
+    exporter, provider = InMemorySpanExporter(), TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    monkeypatch.setattr(consumer, "tracer", provider.get_tracer("test"))
+    await queues.publish(HISTORY[:1], {"traceparent": f"00-{1:032x}-{2:016x}-{flags}"})
+    async with consuming(cf_amqp_url, model):
+        await until(holds(model, HISTORY[:1]))
+    projected = [span for span in exporter.get_finished_spans() if span.name == "project"]
+    assert [span.context and span.context.trace_id for span in projected] == [1] * spans
 
 
 @pytest.mark.parametrize("beside", [views.BUILDING, views.PREVIOUS])
@@ -326,10 +340,10 @@ async def test_order_is_kept_between_replicas_that_come_and_go(
     seen: dict[UUID, list[int]] = defaultdict(list)
 
     class Watching(Applier):
-        async def apply(self, generation: str, batch: Sequence[Recorded | Place]) -> None:
+        async def apply(self, generation: str, batch: Sequence[Recorded | Place], look: Look | None = None) -> None:
             for event in batch:
                 seen[event.customer_id].append(event.version)
-            await super().apply(generation, batch)
+            await super().apply(generation, batch, look)
 
     long = interleaved(*(renamings(UUID(int=number), 40) for number in range(1, 9)))
     applier = Watching(model, EventStore(long))

@@ -13,7 +13,7 @@ from customerflow_projector.apply import Applier
 from customerflow_projector.feed import FeedUnavailable
 from customerflow_projector.keeper import Keeper, ReadModelNotReady
 from customerflow_projector.progress import Pace
-from customerflow_projector.read_model import ReadModel
+from customerflow_projector.read_model import Look, ReadModel
 from customerflow_shared import views
 from customerflow_shared.events import Place, Recorded
 from customerflow_shared.indexing import Lookups
@@ -110,9 +110,9 @@ async def test_a_redis_that_is_emptied_while_it_is_looked_at_is_filled_again_at_
     store, applied = EventStore(HISTORY, page=2), set[tuple[str, int]]()
 
     class Watched(Applier):
-        async def apply(self, generation: str, batch: Sequence[Recorded | Place]) -> None:
+        async def apply(self, generation: str, batch: Sequence[Recorded | Place], look: Look | None = None) -> None:
             applied.update((generation, one.position) for one in batch)
-            await super().apply(generation, batch)
+            await super().apply(generation, batch, look)
 
     async def is_built_anew() -> bool:
         return (await model.generations()).live not in (before, None)
@@ -170,9 +170,9 @@ async def test_a_page_that_a_restart_has_lost_is_applied_again(model: ReadModel,
             return await super().run_id() if self.restarted else "before"
 
     class Losing(Applier):
-        async def apply(self, generation: str, batch: Sequence[Recorded | Place]) -> None:
+        async def apply(self, generation: str, batch: Sequence[Recorded | Place], look: Look | None = None) -> None:
             if restarted.restarted:
-                await super().apply(generation, batch)
+                await super().apply(generation, batch, look)
             restarted.restarted = True
 
     await fill(model, HISTORY[:8])

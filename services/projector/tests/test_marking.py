@@ -6,13 +6,14 @@ from itertools import permutations
 
 import pytest
 from customerflow_projector import read_model
-from customerflow_projector.read_model import ReadModel
+from customerflow_projector.read_model import ReadModel, Write
 from customerflow_shared import views
 from customerflow_shared.events import Place, Recorded
 from msgspec.structs import replace
 from redis.asyncio import Redis
 
 from .builders import ANA, BEGINNING, BRUNO, interleaved, renamings, unknown
+from .given_when_then import ACTIVE
 from .steps import dump
 
 GENERATION = f"{views.SCHEMA}-00000001"
@@ -131,3 +132,31 @@ async def test_generations_are_marked_each_for_itself(model: ReadModel) -> None:
 async def test_when_everything_was_seen_is_kept(model: ReadModel, redis: Redis) -> None:
     await model.saw_everything(GENERATION, 1_795_000_000_000)
     assert await redis.get(views.key(GENERATION, "checked")) == b"1795000000000"
+
+
+def writing(version: int) -> Write:
+    return Write(expected=version - 1, before=None, after=replace(ACTIVE, version=version), entries=[b"{}"])
+
+
+async def test_what_is_stored_is_marked_in_the_same_round_trip(model: ReadModel) -> None:
+    assert await model.store_and_mark(GENERATION, [writing(1)], HISTORY[:1]) == ([True], True)
+    assert (await model.applied(GENERATION))[0] == 1
+
+
+async def test_what_another_has_overtaken_is_not_marked_before_it_is_applied(model: ReadModel) -> None:
+    assert await model.store_and_mark(GENERATION, [writing(2)], HISTORY[:2]) == ([False], False)
+    assert (await model.applied(GENERATION))[0] == 0
+
+
+async def test_what_another_has_applied_meanwhile_is_marked(model: ReadModel) -> None:
+    await model.store(GENERATION, [writing(1), writing(2)])
+    assert await model.store_and_mark(GENERATION, [writing(1)], HISTORY[:1]) == ([False], True)
+    assert (await model.applied(GENERATION))[0] == 1
+
+
+async def test_a_server_that_has_forgotten_the_scripts_is_told_again(model: ReadModel, redis: Redis) -> None:
+    await redis.script_flush()
+    assert await marked(model, 1) == 1
+    await redis.script_flush()
+    assert await model.store_and_mark(GENERATION, [writing(1)], HISTORY[1:2]) == ([True], True)
+    assert (await model.applied(GENERATION))[0] == 2

@@ -1,6 +1,7 @@
 """A rebuild fills a new generation beside the live one, and switches only to what lacks nothing."""
 
 from collections.abc import AsyncIterator
+from uuid import UUID
 
 import pytest
 from customerflow_projector.apply import Applier
@@ -11,8 +12,9 @@ from customerflow_shared import views
 from customerflow_shared.events import Place, Recorded
 from redis.asyncio import Redis
 
-from .builders import ANA, BRUNO, CECILIA, EventStore, folded, interleaved, renamings, unknown
-from .steps import documents, rebuilt
+from .builders import ANA, BRUNO, CECILIA, EventStore, folded, interleaved, recorded, renamings, unknown
+from .given_when_then import ERASED
+from .steps import documents, dump, handle, rebuilt
 
 HISTORY = interleaved(renamings(ANA, 20), renamings(BRUNO, 15), renamings(CECILIA, 10))
 
@@ -51,7 +53,7 @@ async def test_progress_is_told_page_by_page(model: ReadModel) -> None:
     told: list[tuple[int, int]] = []
     store = EventStore(HISTORY, page=20)
     await rebuild(model, store, Applier(model, store), lambda *progress: told.append(progress))
-    assert told == [(0, 45), (20, 45), (40, 45), (45, 45), (45, 45)]
+    assert told == [(0, 45), (20, 45), (45, 45), (45, 45), (45, 45)], "pages of whole customers, then by position"
 
 
 async def test_the_old_generation_is_dropped(model: ReadModel, redis: Redis) -> None:
@@ -118,12 +120,20 @@ class Busy(EventStore):
         self.model = model
         self.later = list(later)
 
+    async def by_customer(self, after: UUID) -> AsyncIterator[tuple[int, list[Recorded | Place]]]:
+        async for found in super().by_customer(after):
+            yield found
+            await self._go_on()
+
     async def after(self, position: int) -> AsyncIterator[tuple[int, list[Recorded | Place]]]:
         async for found in super().after(position):
             yield found
-            batch, self.later = self.later[:3], self.later[3:]
-            self.events += batch
-            await project_live(self.model, self, batch)
+            await self._go_on()
+
+    async def _go_on(self) -> None:
+        batch, self.later = self.later[:3], self.later[3:]
+        self.events += batch
+        await project_live(self.model, self, batch)
 
 
 async def project_live(model: ReadModel, store: EventStore, batch: list[Recorded]) -> None:
@@ -153,14 +163,43 @@ async def test_what_is_live_answers_while_another_is_built(model: ReadModel) -> 
     seen: list[Generations] = []
 
     class Watched(EventStore):
-        async def after(self, position: int) -> AsyncIterator[tuple[int, list[Recorded | Place]]]:
-            async for found in super().after(position):
+        async def by_customer(self, after: UUID) -> AsyncIterator[tuple[int, list[Recorded | Place]]]:
+            async for found in super().by_customer(after):
                 yield found
                 seen.append(await model.generations())
                 assert await documents(model) == folded(HISTORY)
 
     report = await rebuilt(model, Watched(HISTORY, page=10))
     assert set(seen) == {(before.generation, report.generation, None)}
+
+
+@pytest.mark.parametrize("kept", [7, 100_000])
+async def test_customer_by_customer_it_comes_to_what_the_events_in_their_order_come_to(
+    model: ReadModel, redis: Redis, monkeypatch: pytest.MonkeyPatch, kept: int
+) -> None:
+    monkeypatch.setattr(views, "CHANGES_KEPT", kept)
+    erasure = recorded(ERASED, 21, customer_id=ANA, position=len(HISTORY) + 1)
+    store = EventStore([*HISTORY, erasure], page=20)
+    built, applied = (await rebuilt(model, store)).generation, views.new_generation()
+    await model.begin(applied)
+    for event in store.events:
+        await handle(Applier(model, store), applied, [event])
+    assert await dump(redis, built) == await dump(redis, applied)
+
+
+async def test_what_has_been_marked_meanwhile_is_taken_over(model: ReadModel, redis: Redis) -> None:
+    """Of events that the live projection has brought, some are not above the head that the builder has seen."""
+
+    class Late(EventStore):
+        async def by_customer(self, after: UUID) -> AsyncIterator[tuple[int, list[Recorded | Place]]]:
+            async for found in super().by_customer(after):
+                yield found
+                building = (await model.generations()).building or ""
+                await model.mark(building, HISTORY[-2:])
+
+    generation = (await rebuilt(model, Late(HISTORY, page=20))).generation
+    assert not await redis.exists(views.key(generation, "handled"), views.key(generation, "built"))
+    assert (await model.applied(generation))[0] == len(HISTORY)
 
 
 async def test_a_feed_that_fails_leaves_what_is_live(model: ReadModel) -> None:

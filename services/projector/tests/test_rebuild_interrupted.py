@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import cast
+from uuid import UUID
 
 import pytest
 from customerflow_projector.feed import FeedUnavailable
@@ -26,10 +27,10 @@ class Disturbed(EventStore):
         super().__init__(HISTORY, page=10)
         self.disturb: Callable[[], Awaitable[object]] | None = disturb
 
-    async def after(self, position: int) -> AsyncIterator[tuple[int, list[Recorded | Place]]]:
-        async for found in super().after(position):
+    async def by_customer(self, after: UUID) -> AsyncIterator[tuple[int, list[Recorded | Place]]]:
+        async for found in super().by_customer(after):
             yield found
-            if self.disturb and found[1][-1].position == 20:
+            if self.disturb and found[1][-1].customer_id == ANA:
                 disturb, self.disturb = self.disturb, None
                 await disturb()
 

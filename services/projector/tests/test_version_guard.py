@@ -156,6 +156,5 @@ async def test_a_server_that_has_forgotten_the_script_is_told_again(model: ReadM
 async def test_nothing_to_do_asks_nothing(model: ReadModel, redis: Redis) -> None:
     assert await model.store(GENERATION, []) == []
     assert await model.load(GENERATION, []) == []
-    assert await model.parked_among(GENERATION, []) == {}
     await model.mark(GENERATION, [])
     assert await redis.dbsize() == 0

@@ -26,6 +26,7 @@ Of each generation, below `cf:<generation>:`
                         recorded (milliseconds)
     handled             sorted set: positions beyond `applied` that are applied as well, `<position> <milliseconds>`
     checked             when all that the event store had was last seen to be applied (milliseconds)
+    built               while it is built customer by customer: how far that is, as the projector has it
     checkpoint          position up to which the event feed has been followed
     parked              hash: customer id -> why its events cannot be applied (no payload)
 
@@ -35,6 +36,7 @@ A generation is named `<schema>-<random>`; another `SCHEMA` than the live one's 
 import re
 import secrets
 from datetime import UTC, date, datetime
+from functools import lru_cache
 from typing import Literal, NamedTuple, TypeAlias
 from uuid import UUID
 
@@ -137,6 +139,7 @@ class ErasedView(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 View: TypeAlias = CustomerView | ErasedView
 
 
+@lru_cache(maxsize=1024)  # of one event it is asked several times
 def timestamp(moment: datetime) -> str:
     """ISO 8601 in UTC, always to the millisecond: such texts sort as the moments do."""
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

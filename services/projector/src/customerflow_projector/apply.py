@@ -7,6 +7,7 @@ others flow on. Only an erasure waits for nothing: it takes the place of whateve
 
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from typing import NamedTuple, TypeAlias
 from uuid import UUID
 
 import structlog
@@ -19,13 +20,26 @@ from msgspec.structs import replace
 from customerflow_projector import history
 from customerflow_projector.feed import Feed
 from customerflow_projector.projections import HistoryBroken, project, tombstone
-from customerflow_projector.read_model import Overtaken, Parked, ReadModel, Write, version_of
+from customerflow_projector.read_model import Look, Overtaken, Parked, ReadModel, Write, version_of
 
 log = structlog.get_logger()
+
+Events: TypeAlias = Sequence[Recorded | Place]
+"""Of one customer, by version."""
 
 
 class UnknownEvent(Exception):
     """The event is one that this program does not know; a newer one may."""
+
+
+class Round(NamedTuple):
+    """`again`: what another writer has overtaken, to be looked at again; the versions that the others have; and whether
+    what was to be marked with them is.
+    """
+
+    again: Mapping[UUID, Events]
+    versions: Mapping[UUID, int]
+    marked: bool
 
 
 class Draft:
@@ -58,18 +72,36 @@ class Applier:
         self._model = model
         self._feed = feed
 
-    async def apply(self, generation: str, batch: Sequence[Recorded | Place]) -> None:
-        """Return when every event is applied, or its customer parked. Raises only what Redis raises."""
+    async def apply(self, generation: str, batch: Sequence[Recorded | Place], look: Look | None = None) -> None:
+        """Return when every event is applied, or its customer parked, and marked as such. Who has looked already saves
+        a round trip. Raises only what Redis raises.
+        """
+        await self._apply(generation, batch, look, handled=batch)
+
+    async def apply_unmarked(self, generation: str, batch: Sequence[Recorded | Place]) -> None:
+        """As `apply`; how far the generation is says whoever builds it."""
+        await self._apply(generation, batch, None, handled=())
+
+    async def _apply(
+        self,
+        generation: str,
+        batch: Sequence[Recorded | Place],
+        look: Look | None,
+        handled: Sequence[Recorded | Place],
+    ) -> None:
         waiting = by_customer(batch)
-        parked = await self._model.parked_among(generation, list(waiting))
+        _, parked, documents = look or await self._model.look(generation, waiting)
         erased = {one: entry for one, entry in parked.items() if tombstone_of(waiting[one])}
         for customer_id in parked.keys() - erased.keys():
             newest, entry = waiting.pop(customer_id)[-1].version, parked[customer_id]
             if newest > entry.passed_over:
                 # a retry that has asked the feed before this event was there must not unpark the customer
                 await self._model.park(generation, customer_id, replace(entry, passed_over=newest))
-        while waiting:
-            waiting, _ = await self._round(generation, waiting, fill_gaps=True)
+        found = await self._round(generation, waiting, documents, fill_gaps=True, handled=handled)
+        while found.again:
+            found = await self._round(generation, found.again, fill_gaps=True, handled=handled)
+        if not found.marked:
+            await self._model.mark(generation, handled)
         for customer_id, entry in erased.items():
             await self._model.unpark(generation, customer_id, entry)
 
@@ -77,11 +109,12 @@ class Applier:
         """Apply the events that are the next of their customer; the builder of the generation brings what is before
         the others. Return those that the generation now contains.
         """
-        waiting = by_customer(batch)
+        waiting: Mapping[UUID, Events] = by_customer(batch)
         reached: dict[UUID, int] = {}
         while waiting:
-            waiting, versions = await self._round(generation, waiting, fill_gaps=False)
-            reached |= versions
+            found = await self._round(generation, waiting, fill_gaps=False)
+            waiting = found.again
+            reached |= found.versions
         return [event for event in batch if event.version <= reached[event.customer_id]]
 
     async def retry(self, generation: str, customer_id: UUID, entry: Parked) -> bool:
@@ -95,27 +128,32 @@ class Applier:
         held = (await self._model.load(generation, [customer_id]))[0]
         # the erasure itself is asked for again: it may be the timeline that is wanting
         version = version_of(held) - (1 if isinstance(readable(held), ErasedView) else 0)
-        waiting = by_customer(await self._feed.of_customer(customer_id, version))
+        waiting: Mapping[UUID, Events] = by_customer(await self._feed.of_customer(customer_id, version))
         while waiting:
-            waiting, _ = await self._round(generation, waiting, fill_gaps=True, retried=entry)
+            waiting = (await self._round(generation, waiting, fill_gaps=True, retried=entry)).again
         return await self._model.unpark(generation, customer_id, entry)
 
     async def _round(
         self,
         generation: str,
-        waiting: Mapping[UUID, list[Recorded | Place]],
+        waiting: Mapping[UUID, Events],
+        documents: Mapping[UUID, bytes | None] | None = None,
         *,
         fill_gaps: bool,
         retried: Parked | None = None,
-    ) -> tuple[dict[UUID, list[Recorded | Place]], dict[UUID, int]]:
-        """Load, fold, store; what another writer has overtaken meanwhile is returned, to be looked at again, and the
-        versions that the others have.
+        handled: Sequence[Recorded | Place] = (),
+    ) -> Round:
+        """Load (unless these are the documents), fold, store. If nobody was overtaken, and there was anything to store,
+        the `handled` are marked with it.
         """
-        held = await self._model.load(generation, list(waiting))
-        versions = {one: version_of(stored) for one, stored in zip(waiting, held, strict=True)}
+        if documents is None:
+            held = await self._model.load(generation, list(waiting))
+            documents = dict(zip(waiting, held, strict=True))
+        versions = {one: version_of(documents[one]) for one in waiting}
         writes: list[Write] = []
         overtaken: set[UUID] = set()
-        for (customer_id, events), stored in zip(waiting.items(), held, strict=True):
+        for customer_id, events in waiting.items():
+            stored = documents[customer_id]
             try:
                 if last := tombstone_of(events):
                     write = await self._erasure(generation, last, events, stored, retried)
@@ -125,14 +163,14 @@ class Applier:
                 overtaken.add(customer_id)
             else:
                 writes += [write] if write else []
-        made = await self._model.store(generation, writes)
+        made, marked = await self._model.store_and_mark(generation, writes, () if overtaken else handled)
         for write, done in zip(writes, made, strict=True):
             if done:
                 versions[write.after.id] = write.after.version
             else:
                 overtaken.add(write.after.id)
         again = {one: waiting[one] for one in overtaken}
-        return again, {one: version for one, version in versions.items() if one not in overtaken}
+        return Round(again, {one: version for one, version in versions.items() if one not in overtaken}, marked)
 
     async def _next(
         self,
@@ -147,8 +185,12 @@ class Applier:
         draft = Draft(None)
         try:
             draft = Draft(views.unpack(stored) if stored else None)
-            async for event in self._in_order(customer_id, events, draft.version, fill_gaps):
-                draft.add(event)
+            if _follow(events, draft.version):
+                for event in events:
+                    draft.add(event)
+            else:
+                async for event in self._in_order(customer_id, events, draft.version, fill_gaps):
+                    draft.add(event)
         except Exception as error:  # whatever it is, it concerns this customer only
             obstacle = next((event for event in events if event.version > draft.version), events[-1])
             await self._park(generation, obstacle, error, retried)
@@ -242,6 +284,11 @@ class Applier:
         )
         await self._model.park(generation, obstacle.customer_id, entry)
         log.error("customer parked", customer_id=str(obstacle.customer_id), position=entry.position, error=entry.error)
+
+
+def _follow(events: Events, version: int) -> bool:
+    """Whether they are the next ones, without gaps."""
+    return events[0].version == version + 1 and events[-1].version == version + len(events)
 
 
 def tombstone_of(events: Sequence[Recorded | Place]) -> ErasedView | None:

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 
 import msgspec
 import structlog
-from aio_pika.abc import AbstractConnection, AbstractIncomingMessage
+from aio_pika.abc import AbstractConnection
+from aiormq.abc import AbstractChannel, DeliveredMessage
 from customerflow_shared import events, messaging, telemetry
 from customerflow_shared.events import Place, Recorded
 from customerflow_shared.patience import Patience
@@ -27,7 +28,9 @@ PREFETCH = 64  # per queue
 BATCH = 500
 PAUSE = 0.2  # seconds, while no generation is live
 
-Inbox = asyncio.Queue[AbstractIncomingMessage | None]
+NOT_SAMPLED = "-00"  # how a traceparent ends
+
+Inbox = asyncio.Queue[DeliveredMessage | None]
 
 
 class Consumer:
@@ -37,6 +40,8 @@ class Consumer:
         self._model = model
         self._applier = applier
         self.connected = False
+        self._live: str | None = None
+        """Which generation was so the last time: it is looked into while it is asked whether it still is."""
         self._refusing: set[str] = set()
         self._patience = Patience("consumer")
 
@@ -54,20 +59,21 @@ class Consumer:
         inbox: Inbox = asyncio.Queue()
         channel = await connection.channel(publisher_confirms=False)
         channel.close_callbacks.add(lambda *_: inbox.put_nowait(None))
-        # the broker cancels a consumer whose queue is deleted: all is declared and consumed again
-        (await channel.get_underlay_channel()).on_consumer_cancel_callbacks.add(lambda _: inbox.put_nowait(None))
         await channel.set_qos(prefetch_count=PREFETCH)
         await messaging.declare(channel)
+        # what aio-pika makes of a message costs as much as applying half of its event
+        raw = await channel.get_underlay_channel()
+        # the broker cancels a consumer whose queue is deleted: all is declared and consumed again
+        raw.on_consumer_cancel_callbacks.add(lambda _: inbox.put_nowait(None))
         for shard in range(messaging.SHARDS):
             name = messaging.shard_queue(shard)
-            queue = await channel.get_queue(name, ensure=False)
-            await queue.consume(inbox.put, arguments={"x-priority": weight(self._replica, name)})
+            await raw.basic_consume(name, inbox.put, arguments={"x-priority": weight(self._replica, name)})
         self.connected = True
         self._patience.rewarded()
         log.info("consuming", replica=self._replica)
-        await self._work(inbox)
+        await self._work(raw, inbox)
 
-    async def _work(self, inbox: Inbox) -> None:
+    async def _work(self, channel: AbstractChannel, inbox: Inbox) -> None:
         """Returns when the channel is closed or a queue is gone; what is not acknowledged will come again."""
         while True:
             batch = [await inbox.get()]
@@ -76,21 +82,21 @@ class Consumer:
             messages = [message for message in batch if message is not None]
             if len(messages) < len(batch):
                 return
-            await self._handle(messages)
+            await self._handle(channel, messages)
 
-    async def _handle(self, messages: Sequence[AbstractIncomingMessage]) -> None:
+    async def _handle(self, channel: AbstractChannel, messages: Sequence[DeliveredMessage]) -> None:
         batch: list[Recorded | Place] = []
-        readable: list[AbstractIncomingMessage] = []
+        readable: list[DeliveredMessage] = []
         for message in messages:
             try:
                 batch.append(events.decode(message.body))
                 readable.append(message)
             except msgspec.DecodeError:
                 log.error("message set aside: it is no event", routing_key=message.routing_key)
-                await message.reject(requeue=False)
+                await channel.basic_reject(_tag(message), requeue=False)
         if not readable:
             return
-        spans = [_span(message) for message in readable]
+        spans = [span for message in readable if (span := _span(message))]
         links = [trace.Link(span.get_span_context()) for span in spans]
         try:
             attributes = {"customerflow.batch.size": len(batch)}
@@ -99,7 +105,7 @@ class Consumer:
         finally:
             for span in spans:
                 span.end()
-        await readable[-1].ack(multiple=True)
+        await channel.basic_ack(_tag(readable[-1]), multiple=True)
 
     async def _apply(self, batch: Sequence[Recorded | Place]) -> None:
         """Apply to the live generation, and beside it to the one being built and the one before; wait for Redis as long
@@ -108,13 +114,15 @@ class Consumer:
         patience = Patience("projection")
         while True:
             try:
-                live, *beside = await self._model.generations()
+                supposed = self._live
+                look = await self._model.look(supposed, {event.customer_id for event in batch})
+                live, *beside = look.generations
+                self._live = live
                 for generation in beside:
                     if generation and await self._model.is_ours(generation):
                         await self._apply_beside(generation, batch)
                 if live and await self._model.is_ours(live):
-                    await self._applier.apply(live, batch)
-                    return await self._model.mark(live, batch)
+                    return await self._applier.apply(live, batch, look if live == supposed else None)
                 # none is live yet: a keeper builds it from the feed, these events included
                 await asyncio.sleep(PAUSE)
             except (RedisError, OSError, TimeoutError) as error:
@@ -137,11 +145,22 @@ def weight(replica: str, queue: str) -> int:
     return int.from_bytes(hashlib.blake2b(f"{replica}:{queue}".encode(), digest_size=2).digest())
 
 
-def _span(message: AbstractIncomingMessage) -> trace.Span:
-    traceparent = message.headers.get("traceparent")
+def _tag(message: DeliveredMessage) -> int:
+    assert message.delivery_tag is not None, "only an answer that there is no message has none"
+    return message.delivery_tag
+
+
+def _span(message: DeliveredMessage) -> trace.Span | None:
+    """None if whoever began the trace does not keep it."""
+    properties = message.header.properties
+    traceparent = (properties.headers or {}).get("traceparent")
+    if not isinstance(traceparent, str):
+        traceparent = None
+    elif traceparent.endswith(NOT_SAMPLED):
+        return None
     return tracer.start_span(
         "project",
-        telemetry.context_of(traceparent if isinstance(traceparent, str) else None),
+        telemetry.context_of(traceparent),
         kind=trace.SpanKind.CONSUMER,
-        attributes={"messaging.system": "rabbitmq", "messaging.message.id": message.message_id or ""},
+        attributes={"messaging.system": "rabbitmq", "messaging.message.id": properties.message_id or ""},
     )

@@ -9,6 +9,7 @@ from customerflow_shared import events
 from customerflow_shared.events import Place, Recorded
 
 PAGE = 500
+CUSTOMERS_PAGE = 1000  # events of whole customers
 BEYOND = 10**18 - 1  # no position is
 
 
@@ -70,7 +71,7 @@ class Feed:
                 same = found.customer_id == before[0]
                 if found.customer_id < before[0] or found.version != (before[1] + 1 if same else 1):
                     raise FeedUnavailable("an event is missing")
-                if len(page) >= PAGE and found.customer_id != before[0]:
+                if len(page) >= CUSTOMERS_PAGE and found.customer_id != before[0]:
                     yield head, page
                     page = []
                 page.append(found)

@@ -1,14 +1,16 @@
-"""Bringing a generation to the head of the event feed, from wherever it is."""
+"""Bringing a generation to the head of the event feed: a new one by customers, else by positions from where it is."""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from typing import TypeVar
+from uuid import UUID
 
 from customerflow_projector.apply import Applier
 from customerflow_projector.feed import Feed, FeedBehind
-from customerflow_projector.read_model import ReadModel
+from customerflow_projector.read_model import Built, ReadModel
 
+NOBODY = UUID(int=0)
 T = TypeVar("T")
 
 
@@ -39,13 +41,40 @@ async def follow(
         async with aclosing(_fetched_ahead(feed.after(position))) as fetched:
             async for newest, page in fetched:
                 await applier.apply(generation, page)
-                await model.mark(generation, page)
                 position = page[-1].position
                 if not await model.advance(generation, position, run_id):
                     raise RedisRestarted
                 if generation not in await model.generations():
                     raise GivenUp
                 yield position, max(newest, position)
+
+
+async def build(
+    model: ReadModel, feed: Feed, applier: Applier, generation: str, run_id: str
+) -> AsyncGenerator[tuple[int, int], None]:
+    """Fill a generation up to where the head of the feed is at the beginning, or was when it was begun: customer by
+    customer, so that each is written once. What happens meanwhile is left to `follow`. Tells how many events are
+    applied, and how many there are.
+
+    Raises as `follow` does; the next call goes on where this one was.
+    """
+    built = await model.built(generation)
+    if built is None:
+        if await model.checkpoint(generation):
+            return
+        built = Built(NOBODY, 0, await feed.head(), 0)
+    yield built.events, built.head
+    async with aclosing(_fetched_ahead(feed.by_customer(built.customer))) as fetched:
+        async for _, page in fetched:
+            await applier.apply_unmarked(generation, page)
+            if (now := await model.build(generation, built, page, run_id)) is None:
+                raise RedisRestarted
+            built = now
+            if generation not in await model.generations():
+                raise GivenUp
+            yield min(built.events, built.head), built.head  # the newest page may have more than there was
+    if not await model.all_built(generation, built, run_id):
+        raise RedisRestarted
 
 
 async def _fetched_ahead(pages: AsyncIterator[T]) -> AsyncGenerator[T, None]:

@@ -3,11 +3,12 @@
 With a document, and only with it, changes what follows from it: the customer's timeline, indexes, totals.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, Literal, NamedTuple, cast
+from typing import Any, Literal, NamedTuple, TypeAlias, cast
 from uuid import UUID
 
+import hiredis
 import msgspec
 from customerflow_shared import events, indexing, telemetry, views
 from customerflow_shared.events import Place, Recorded
@@ -21,9 +22,12 @@ from redis.connection import HiredisRespSerializer
 from redis.exceptions import NoScriptError
 from redis.retry import Retry
 
-from customerflow_projector.indexes import Command, difference, indexed
+from customerflow_projector.indexes import Command, commands_between
 
 tracer = trace.get_tracer("customerflow.projector")
+
+Words: TypeAlias = list[Any]
+"""Of a command: what redis-py takes."""
 
 STORED_AT_ONCE = 100  # customers
 TAKEN_AT_ONCE = 5000  # positions, while Redis does nothing else
@@ -53,12 +57,17 @@ if version ~= tonumber(ARGV[1]) then return version end
     + "return -1"
 )
 
-# KEYS: applied, handled, changes, live. ARGV: the generation, the channel, how many lines of changes are kept, how many
-# positions are taken from `handled`; then position, milliseconds and line (empty: none) of each event, by position.
+# KEYS: applied, handled, changes, live, then documents. ARGV: the generation, the channel, how many lines of changes
+# are kept, how many positions are taken from `handled`; the version that each of the documents must have reached, else
+# nothing is done, and 0 answered; then position, milliseconds and line (empty: none) of each event, by position.
 # What is next moves `applied`, whose milliseconds are the latest of all before; what comes later waits in `handled`. Of
 # that so many are taken at once; the others by later marks, for whoever follows the feed comes by all positions. A move
 # of the live generation is told to who listens.
 _MARK = """
+for at = 5, #KEYS do
+  local version = string.match(redis.call('GETRANGE', KEYS[at], 0, 19), '^(%d+)[ \\n]')
+  if tonumber(version or 0) < tonumber(ARGV[at]) then return 0 end
+end
 local applied, latest = string.match(redis.call('GET', KEYS[1]) or '0 0', '^(%d+) (%d+)$')
 applied, latest = tonumber(applied), tonumber(latest)
 local before = applied
@@ -66,7 +75,7 @@ local function take(position, milliseconds)
   if position == applied + 1 then applied, latest = position, math.max(latest, milliseconds) end
   return position <= applied
 end
-for at = 5, #ARGV, 3 do
+for at = #KEYS + 1, #ARGV, 3 do
   local position = tonumber(ARGV[at])
   if position > applied then
     if ARGV[at + 2] ~= '' then redis.call('ZADD', KEYS[3], position, ARGV[at + 2]) end
@@ -76,7 +85,7 @@ for at = 5, #ARGV, 3 do
   end
 end
 redis.call('ZREMRANGEBYRANK', KEYS[3], 0, -1 - tonumber(ARGV[3]))
-if applied == before then return end
+if applied == before then return 1 end
 local waiting, left = redis.call('ZRANGE', KEYS[2], 0, 0)[1], tonumber(ARGV[4])
 while waiting and left > 0 do
   left = left - 1
@@ -87,15 +96,48 @@ while waiting and left > 0 do
 end
 redis.call('SET', KEYS[1], string.format('%d %d', applied, latest))
 if redis.call('GET', KEYS[4]) == ARGV[1] then redis.call('PUBLISH', ARGV[2], applied) end
-"""
-
-# KEYS: the checkpoint. ARGV: a position, a run id. It only ever grows, and only in the process of that run id: one that
-# was restarted may have lost what was applied before. Answers whether it is that process.
-_ADVANCE = """
-if string.match(redis.call('INFO', 'server'), 'run_id:(%x+)') ~= ARGV[2] then return 0 end
-if tonumber(redis.call('GET', KEYS[1]) or -1) < tonumber(ARGV[1]) then redis.call('SET', KEYS[1], ARGV[1]) end
 return 1
 """
+
+# The beginning of a script that does nothing, and answers 0, unless Redis is still the process of that run id, first
+# of ARGV: one that was restarted may have lost what was applied before.
+_UNLESS_RESTARTED = "if string.match(redis.call('INFO', 'server'), 'run_id:(%x+)') ~= ARGV[1] then return 0 end"
+
+# KEYS: the checkpoint. ARGV: a run id, a position. It only ever grows.
+_ADVANCE = (
+    _UNLESS_RESTARTED
+    + """
+if tonumber(redis.call('GET', KEYS[1]) or -1) < tonumber(ARGV[2]) then redis.call('SET', KEYS[1], ARGV[2]) end
+return 1
+"""
+)
+
+# KEYS: built, changes. ARGV: a run id, how far the generation is built, how many lines of changes are kept; then
+# position and line of each change.
+_BUILT = (
+    _UNLESS_RESTARTED
+    + """
+for at = 4, #ARGV, 2 do redis.call('ZADD', KEYS[2], ARGV[at], ARGV[at + 1]) end
+redis.call('ZREMRANGEBYRANK', KEYS[2], 0, -1 - tonumber(ARGV[3]))
+redis.call('SET', KEYS[1], ARGV[2])
+return 1
+"""
+)
+
+# KEYS: built, applied, handled, checkpoint. ARGV: a run id, the position up to which all is applied, the latest time
+# when some of it was recorded.
+_ALL_BUILT = (
+    _UNLESS_RESTARTED
+    + """
+local applied, latest = string.match(redis.call('GET', KEYS[2]) or '0 0', '^(%d+) (%d+)$')
+applied, latest = math.max(applied, ARGV[2]), math.max(latest, ARGV[3])
+redis.call('SET', KEYS[2], string.format('%d %d', applied, latest))
+redis.call('ZREMRANGEBYSCORE', KEYS[3], '-inf', applied)
+redis.call('SET', KEYS[4], ARGV[2])
+redis.call('DEL', KEYS[1])
+return 1
+"""
+)
 
 # KEYS: a lock. ARGV: its holder, milliseconds. Takes or renews it; answers whether it is held now.
 _HOLD = """
@@ -155,6 +197,36 @@ class Generations(NamedTuple):
     previous: str | None
 
 
+class Stored(NamedTuple):
+    """Of each write whether it was made: else the document had another version than was expected. `marked`: all that
+    was to be said once they are made has been said.
+    """
+
+    made: Sequence[bool]
+    marked: bool
+
+
+class Built(NamedTuple):
+    """How far a generation is built, customer by customer: all up to this one, with so many events, of those up to the
+    position `head`; and the latest time (milliseconds) when one of them was recorded.
+    """
+
+    customer: UUID
+    events: int
+    head: int
+    latest: int
+
+
+class Look(NamedTuple):
+    """What is asked for before events are applied: which generations there are, and of one of them who of the customers
+    is parked, and all their documents.
+    """
+
+    generations: Generations
+    parked: Mapping[UUID, Parked]
+    documents: Mapping[UUID, bytes | None]
+
+
 class Overtaken(Exception):
     """The document has another version by now."""
 
@@ -163,9 +235,11 @@ _parked_decoder = msgspec.json.Decoder(Parked)
 
 
 class _Connection(Connection):
-    """Packs commands in C, as redis-py does outside of asyncio: a fifth of the time that a document takes."""
+    """Packs commands in C, as redis-py does outside of asyncio, and those of many words without looking at each."""
 
     def pack_command(self, *args: Any) -> list[bytes]:
+        if args[0] == "EVALSHA":
+            return [hiredis.pack_command(args)]
         return cast(list[bytes], _packer.pack(*args))
 
 
@@ -194,6 +268,7 @@ class ReadModel:
         self.redis = redis
         self._lookups = lookups
         self._store = redis.register_script(_STORE)
+        self._mark = redis.register_script(_MARK)
         self._known_as_ours: set[str] = set()
 
     async def generations(self) -> Generations:
@@ -216,6 +291,17 @@ class ReadModel:
         found = await self.redis.mget([views.customer_key(generation, one) for one in customers])
         return cast(list[bytes | None], found)  # a client without decode_responses gives bytes
 
+    async def look(self, generation: str | None, customers: Collection[UUID]) -> Look:
+        async with self.redis.pipeline(transaction=False) as pipeline:
+            pipeline.mget(views.LIVE, views.BUILDING, views.PREVIOUS)
+            if generation and customers:
+                pipeline.hmget(views.parked_key(generation), [str(one) for one in customers])
+                pipeline.mget([views.customer_key(generation, one) for one in customers])
+            names, *found = await pipeline.execute()
+        parked, documents = found or ([None] * len(customers), [None] * len(customers))
+        entries = {one: _entry(entry) for one, entry in zip(customers, parked, strict=True) if entry}
+        return Look(Generations(*map(_text, names)), entries, dict(zip(customers, documents, strict=True)))
+
     async def timeline(self, generation: str, customer_id: UUID) -> tuple[list[bytes], list[bytes]]:
         """The blocks, and the entries after them."""
         async with self.redis.pipeline(transaction=True) as pipeline:
@@ -234,20 +320,29 @@ class ReadModel:
             raise Overtaken
         return cast(list[bytes], entries)
 
-    async def store(self, generation: str, writes: Sequence[Write]) -> list[bool]:
+    async def store(self, generation: str, writes: Sequence[Write]) -> Sequence[bool]:
         """Which of the writes were made; the others found another version than they expected."""
+        return (await self.store_and_mark(generation, writes, ())).made
+
+    async def store_and_mark(
+        self, generation: str, writes: Sequence[Write], handled: Sequence[Recorded | Place]
+    ) -> Stored:
+        """The `handled` are marked with the last write, if all are made; they may have been made by another."""
         made: list[bool] = []
         for start in range(0, len(writes), STORED_AT_ONCE):
             some = writes[start : start + STORED_AT_ONCE]
+            last = start + STORED_AT_ONCE >= len(writes)
+            marking = self._marking(generation, handled, some) if last and handled and all(made) else None
             try:
-                made += await self._store_all(generation, some)
+                stored = await self._store_all(generation, some, marking)
             except NoScriptError:
-                # a restarted server has forgotten the script; what was stored before the error is not stored twice
-                await self.redis.script_load(_STORE)
-                made += await self._store_all(generation, some)
-        return made
+                # a restarted server has forgotten the scripts; what was stored before the error is not stored twice
+                await self._load_scripts()
+                stored = await self._store_all(generation, some, marking)
+            made += stored.made
+        return Stored(made, bool(writes) and stored.marked)
 
-    async def _store_all(self, generation: str, writes: Sequence[Write]) -> list[bool]:
+    async def _store_all(self, generation: str, writes: Sequence[Write], marking: Words | None) -> Stored:
         async with self.redis.pipeline(transaction=False) as pipeline:
             for write in writes:
                 commands: list[str | bytes | float] = []
@@ -255,10 +350,17 @@ class ReadModel:
                     commands += (2 + len(rest), name, views.key(generation, str(key)), *rest)
                 key = views.customer_key(generation, write.after.id)
                 pipeline.evalsha(self._store.sha, 1, key, write.expected, *commands)
+            if marking:
+                pipeline.evalsha(self._mark.sha, *marking)
             # the instrumentation would name the span by all of its commands, a name for each size of a batch
             with telemetry.span(tracer, "store views"), suppress_instrumentation():
                 answers = await pipeline.execute()
-            return [answer == -1 for answer in answers]
+            made = [answer == -1 for answer in answers[: len(writes)]]
+            return Stored(made, answers[-1] == 1 if marking else False)
+
+    async def _load_scripts(self) -> None:
+        for script in (_STORE, _MARK):
+            await self.redis.script_load(script)
 
     def _commands(self, write: Write) -> Iterator[Command]:
         """The document first: if Redis failed at one of the others, nothing would be done twice."""
@@ -273,7 +375,7 @@ class ReadModel:
         if write.entries:
             yield "RPUSH", timeline, *write.entries
         # of a document that could not be read nobody knows what it had put into the indexes: `verify` finds it
-        yield from difference(indexed(write.before, self._lookups), indexed(write.after, self._lookups))
+        yield from commands_between(write.before, write.after, self._lookups)
 
     async def mark(self, generation: str, handled: Sequence[Recorded | Place]) -> None:
         """Say of events that they are applied, or their customers parked. An event whose content is not known has no
@@ -281,11 +383,22 @@ class ReadModel:
         """
         if not handled:
             return
+        marking = self._marking(generation, handled)
+        try:
+            await self.redis.evalsha(self._mark.sha, *marking)
+        except NoScriptError:
+            await self._load_scripts()
+            await self.redis.evalsha(self._mark.sha, *marking)
+
+    def _marking(self, generation: str, handled: Sequence[Recorded | Place], once: Sequence[Write] = ()) -> Words:
+        """The words of a mark that is made only once these writes are."""
         keys = [views.key(generation, name) for name in ("applied", "handled", "changes")]
-        words: list[str | bytes | int] = [generation, views.CHANGED, views.CHANGES_KEPT, TAKEN_AT_ONCE]
+        keys += [views.LIVE, *(views.customer_key(generation, write.after.id) for write in once)]
+        words: Words = [len(keys), *keys, generation, views.CHANGED, views.CHANGES_KEPT, TAKEN_AT_ONCE]
+        words += [write.after.version for write in once]
         for event in sorted(handled, key=lambda event: event.position):
             words += (event.position, *_told(event))
-        await self.redis.eval(_MARK, 4, *keys, views.LIVE, *words)
+        return words
 
     async def applied(self, generation: str) -> tuple[int, int]:
         """The position up to which all is applied, and the latest time (milliseconds) when some of it was recorded."""
@@ -296,12 +409,6 @@ class ReadModel:
     async def saw_everything(self, generation: str, milliseconds: int) -> None:
         """Say that at this time all that the event store had was applied."""
         await self.redis.set(views.key(generation, "checked"), milliseconds)
-
-    async def parked_among(self, generation: str, customers: Sequence[UUID]) -> Mapping[UUID, Parked]:
-        if not customers:
-            return {}
-        found = await self.redis.hmget(views.parked_key(generation), [str(one) for one in customers])
-        return {one: _entry(encoded) for one, encoded in zip(customers, found, strict=True) if encoded}
 
     async def park(self, generation: str, customer_id: UUID, entry: Parked) -> None:
         await self.redis.hset(views.parked_key(generation), str(customer_id), msgspec.json.encode(entry).decode())
@@ -321,7 +428,33 @@ class ReadModel:
 
     async def advance(self, generation: str, position: int, run_id: str) -> bool:
         """False, and nothing is done, if Redis is another process than the one to which the events were applied."""
-        return bool(await self.redis.eval(_ADVANCE, 1, views.checkpoint_key(generation), str(position), run_id))
+        return bool(await self.redis.eval(_ADVANCE, 1, views.checkpoint_key(generation), run_id, str(position)))
+
+    async def built(self, generation: str) -> Built | None:
+        """None if it has not been begun, or is no longer built so."""
+        if (found := _text(await self.redis.get(views.key(generation, "built")))) is None:
+            return None
+        customer, *numbers = found.split()
+        return Built(UUID(customer), *map(int, numbers))
+
+    async def build(self, generation: str, built: Built, page: Sequence[Recorded | Place], run_id: str) -> Built | None:
+        """Say that these customers, too, are built; how far it is now. None, and nothing is done, if Redis is another
+        process than the one to which they were applied.
+        """
+        told = [(event.position, *_told(event)) for event in page]
+        latest = max(built.latest, *(milliseconds for _, milliseconds, _ in told))
+        now = Built(page[-1].customer_id, built.events + len(page), built.head, latest)
+        words: Words = [run_id, " ".join(map(str, now)), views.CHANGES_KEPT]
+        for position, _, line in told:
+            if line and built.head - views.CHANGES_KEPT < position <= built.head:
+                words += (position, line)
+        keys = [views.key(generation, name) for name in ("built", "changes")]
+        return now if await self.redis.eval(_BUILT, len(keys), *keys, *words) else None
+
+    async def all_built(self, generation: str, built: Built, run_id: str) -> bool:
+        """Say that all events up to the head are applied; from there on it can be followed. False as in `advance`."""
+        keys = [views.key(generation, name) for name in ("built", "applied", "handled", "checkpoint")]
+        return bool(await self.redis.eval(_ALL_BUILT, len(keys), *keys, run_id, str(built.head), str(built.latest)))
 
     async def run_id(self) -> str:
         """The identity of the Redis process, new at each start."""

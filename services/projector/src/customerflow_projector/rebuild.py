@@ -16,7 +16,7 @@ from customerflow_projector import generations
 from customerflow_projector.apply import Applier
 from customerflow_projector.compare import Comparison, compare
 from customerflow_projector.feed import Feed
-from customerflow_projector.follow import follow
+from customerflow_projector.follow import build, follow
 from customerflow_projector.generations import Behind, locked, switch
 from customerflow_projector.progress import Told
 from customerflow_projector.read_model import ReadModel
@@ -45,7 +45,7 @@ class NoWayBack(Exception):
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
-    """What a rebuild found. `events` is where the feed ended, `resumed` where the rebuild went on (0: it began)."""
+    """What a rebuild found. `events` is where the feed ended, `resumed` how many there were already (0: it began)."""
 
     generation: str
     resumed: int
@@ -71,17 +71,21 @@ async def rebuild(
         run_id = await model.run_id()
         generation = await _begun(model, feed, afresh)
         live = (await model.generations()).live
-        resumed = await model.checkpoint(generation)
+        built = await model.built(generation)
+        resumed = built.events if built else await model.checkpoint(generation)
         await generations.sweep(model)
         log.info("rebuilding", generation=generation, beside=live, after=resumed)
 
+        async for done, of in build(model, feed, applier, generation, run_id):
+            told(done, of)
+
         async def catch_up() -> int:
-            position = resumed
+            position = 0
             async for position, head in follow(model, feed, applier, generation, run_id):
                 told(position, head)
             return position
 
-        position = resumed
+        position = await model.checkpoint(generation)
         while (reached := await catch_up()) > position + ABOUT_CAUGHT_UP:
             position = reached
         await _retry_parked(model, applier, generation)
@@ -161,7 +165,8 @@ async def _begun(model: ReadModel, feed: Feed, afresh: bool) -> str:
     """What a rebuild before this one has left, or a new generation."""
     building = (await model.generations()).building
     if building and not afresh and await model.is_ours(building):
-        known = await model.checkpoint(building)
+        built = await model.built(building)
+        known = built.head if built else await model.checkpoint(building)
         if await feed.head() >= known:
             return building
         log.warning("the event store knows less than what was built from it; it is built anew", generation=building)
