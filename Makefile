@@ -66,8 +66,8 @@ BENCH := $(PY) -m customerflow_bench
 
 .PHONY: bench
 bench: ROUNDS ?= 5
-bench: SECONDS ?= 5
-bench: $(READY)  ## Measure CustomerFlow beside its ceilings and its peers: SCENARIOS="commands queries", ROUNDS=5, SECONDS=5
+bench: SECONDS ?= 4
+bench: $(READY)  ## Measure CustomerFlow beside its ceilings and its peers: SCENARIOS="commands queries", ROUNDS=5, SECONDS=4
 	@$(BENCH) run --rounds $(ROUNDS) --seconds $(SECONDS) $(SCENARIOS)
 
 .PHONY: bench-table

@@ -64,6 +64,8 @@ def test_of_a_commit_the_newest_result_counts_and_none_of_changed_code() -> None
 def test_a_comparison_says_what_exceeds_the_spread() -> None:
     lines = list(tables.comparison(result("abc", 10, 11, 12), result("def", 20, 22, 24)))
     assert "| commands | ours | commands/s | 11.0 (10.0 .. 12.0) | 22.0 (20.0 .. 24.0) | 2.00 | differs |" in lines
+    lines = list(tables.comparison(result("abc", 10, 11), result("def", 20, 22, 24)))
+    assert lines[-1].endswith("| too few rounds to say |")
     lines = list(tables.comparison(result("abc", 10, 11, 12), result("def", 12, 12, 12)))
     assert (
         "| commands | ours | commands/s | 11.0 (10.0 .. 12.0) | 12.0 (12.0 .. 12.0) | 1.09 | within the spread |"

@@ -36,7 +36,8 @@ BY_DEFAULT = ("commands", "queries", "lag", "projection", "rebuild", "relay")
 @click.group()
 def cli() -> None:
     """How fast CustomerFlow is: beside its ceilings and its peers, in one run."""
-    signal.signal(signal.SIGTERM, _interrupt)
+    for number in (signal.SIGINT, signal.SIGTERM):  # a shell may have let us ignore the first
+        signal.signal(number, _interrupt)
 
 
 def _interrupt(_: int, __: FrameType | None) -> None:
@@ -48,7 +49,7 @@ def _measured(run: Callable[..., None]) -> Callable[..., None]:
     for option in (
         click.option("--clients", default=64, show_default=True, type=click.IntRange(1, 1000)),
         click.option("--warm-up", default=1.0, show_default=True, type=click.FloatRange(0, 60), help="Before it."),
-        click.option("--seconds", default=5.0, show_default=True, type=click.FloatRange(0.2, 120), help="Of each."),
+        click.option("--seconds", default=4.0, show_default=True, type=click.FloatRange(0.2, 120), help="Of each."),
         click.option("--rounds", default=5, show_default=True, type=click.IntRange(1, 100)),
     ):
         run = option(run)

@@ -6,6 +6,8 @@ from customerflow_bench import results
 from customerflow_bench.figures import difference, ratios, spread
 from customerflow_bench.results import Bound, Place, Ratio, Result, Scenario
 
+_ENOUGH = 3  # rounds, for a spread to mean anything
+
 
 def table(result: Result) -> Iterator[str]:
     dirty = ", with uncommitted changes" if result.dirty else ""
@@ -81,6 +83,8 @@ def comparison(before: Result, after: Result) -> Iterator[str]:
             found = difference(there, row.rounds)
             cells = [f"{number(one.middle)} ({number(one.least)} .. {number(one.most)})" for one in found[:2]]
             word = "differs" if found.apart else "within the spread"
+            if min(len(there), len(row.rounds)) < _ENOUGH:
+                word = "too few rounds to say"
             yield f"| {name} | {row.subject} | {row.figure} | {' | '.join(cells)} | {found.ratio:.2f} | {word} |"
 
 

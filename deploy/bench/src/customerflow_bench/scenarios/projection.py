@@ -16,7 +16,7 @@ from customerflow_bench.figures import Measured, Subject
 from customerflow_bench.results import Place, Ratio, Scenario, scenario
 from customerflow_bench.system import System
 
-CUSTOMERS: Final = 4000
+CUSTOMERS: Final = 2500
 OURS, RATE = "CustomerFlow", "events/s"
 LIBRARIES = ("aio-pika", "aiormq")
 

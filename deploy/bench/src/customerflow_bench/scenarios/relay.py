@@ -20,11 +20,12 @@ from customerflow_bench.processes import ProgramFailed
 from customerflow_bench.results import Place, Ratio, Scenario, scenario
 from customerflow_bench.system import System
 
-CUSTOMERS: Final = 4000
+CUSTOMERS: Final = 2500
 CAPTURED: Final = 600  # customers whose messages are the ceiling's
 OURS, EVENTS, MESSAGES = "CustomerFlow", "events/s", "messages/s"
 PEER: Final = "python_cqrs"
 LIBRARIES = ("aio-pika", "aiormq")
+_FILLING = 2.0  # seconds of a peer's commands
 TAPS = ("bench.tap.domain", "bench.tap.integration")
 
 
@@ -69,9 +70,7 @@ def run(bench: Bench) -> Scenario:
 def _peer(bench: Bench, system: System, url: str) -> Measured:
     """Its relay, after its commands have filled its outbox."""
     database = system.empty_database(PEER)
-    peer.send_commands(
-        PEER, database, clients=bench.clients, seconds=bench.seconds, warm_up=0, seed=system.new_numbers()
-    )
+    peer.send_commands(PEER, database, clients=bench.clients, seconds=_FILLING, warm_up=0, seed=system.new_numbers())
     bounds = ["--mysql-url", database, "--amqp-url", url, "--seconds", str(bench.seconds)]
     found = processes.call(peer.command(PEER, "relay", *bounds), seconds=bench.seconds)
     return {MESSAGES: found["messages"] / found["seconds"]}
