@@ -225,7 +225,7 @@ async def test_commands_that_arrive_together_are_written_together(write_side: Wr
     sizes: list[int] = []
     write_group = write_side.commit._write_group
 
-    async def counted(group: list[Unit]) -> None:
+    async def counted(group: Sequence[Unit]) -> None:
         sizes.append(len(group))
         await write_group(group)
 
