@@ -9,23 +9,26 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 from uuid import UUID
 
 import aio_pika
 import pytest
-from customerflow_command import database, outbox
+from aiormq.exceptions import ChannelInvalidStateError, PublishError
+from customerflow_command import confirms, database, outbox
 from customerflow_command import relay as relay_module
+from customerflow_command.confirms import Publisher
 from customerflow_command.customer.commands import ChangeCustomer
 from customerflow_command.doorbell import Doorbell
 from customerflow_command.fingerprints import Fingerprints
 from customerflow_command.outbox import Lease, Outbox
 from customerflow_command.personal import MasterKeys
-from customerflow_command.relay import Relay, by_customer, commands
-from customerflow_command.store import EventReader
+from customerflow_command.relay import Flow, NotConfirmed, Relay, commands
+from customerflow_command.store import EventReader, EventRow
 from customerflow_shared import events, messaging, service
 from customerflow_shared.events import CustomerArchived, Metadata, Recorded
 from customerflow_shared.values import PersonalProfile
+from pamqp.commands import Basic
 
 if TYPE_CHECKING:
     from customerflow_local.testing import Database
@@ -257,12 +260,16 @@ async def test_a_parked_customer_is_tried_again_after_a_while(
         await until(lambda: customer_id in observer.versions(), seconds=5)
 
 
+def key(customer: int, version: int) -> str:
+    return str(UUID(int=customer * 100 + version))
+
+
 def event(customer: int, version: int, command: int = 0) -> Recorded:
     return Recorded(
-        position=0,
+        position=customer * 100 + version,
         customer_id=UUID(int=customer),
         version=version,
-        event_id=UUID(int=0),
+        event_id=UUID(key(customer, version)),
         recorded_at=datetime.now(UTC),
         metadata=Metadata(causation_id=UUID(int=command), correlation_id=UUID(int=0)),
         event=CustomerArchived(),
@@ -274,9 +281,181 @@ def test_the_events_of_a_command_stay_together() -> None:
     assert commands(batch) == [batch[:1], batch[1:3], batch[3:]]
 
 
-def test_each_customers_commands_are_sent_one_after_the_other() -> None:
+class Exchange:
+    """Stands for a publisher: what it is given, wave by wave; it answers when it is told to."""
+
+    def __init__(self, *, answers: bool = True) -> None:
+        self.waves: list[list[str]] = []
+        self.sent: list[confirms.Sent] = []
+        self._answers = answers
+
+    async def send(self, messages: list[confirms.Message]) -> confirms.Sent:
+        self.waves.append([str(message.properties.message_id) for message in messages])
+        self.sent.append(confirms.Sent(asyncio.get_running_loop().create_future(), len(messages)))
+        if self._answers:
+            self.confirm()
+        return self.sent[-1]
+
+    def confirm(self) -> None:
+        for confirmation in self.sent[-1].confirmations:
+            confirmation.set_result(None)
+
+
+class HeldLease:
+    token = 1
+
+    def require(self) -> None:
+        pass
+
+
+class Settled:
+    def __init__(self) -> None:
+        self.positions: list[int] = []
+
+    async def settle(self, positions: list[int], token: int) -> None:
+        self.positions += positions
+
+
+def flowing(domain: Exchange, public: Exchange, box: Settled) -> Flow:
+    return Flow(
+        cast(Outbox, box), cast(Lease, HeldLease()), Doorbell(), cast(Publisher, domain), cast(Publisher, public)
+    )
+
+
+async def test_each_customers_events_are_sent_one_after_the_other() -> None:
     batch = [[event(1, 1)], [event(2, 1), event(2, 2)], [event(1, 2)], [event(3, 1)], [event(3, 2)]]
-    assert by_customer(batch) == [[batch[0], batch[2]], [batch[1]], [batch[3], batch[4]]]
+    domain, public, box = Exchange(), Exchange(), Settled()
+    flow = flowing(domain, public, box)
+    await flow.send(flow.take(batch))
+    assert domain.waves == [[key(1, 1), key(2, 1), key(3, 1)], [key(1, 2), key(2, 2), key(3, 2)]]
+    assert [len(wave) for wave in public.waves] == [2, 4]
+    await flow.settle()
+    assert sorted(box.positions) == [101, 102, 201, 202, 301, 302]
+    assert not flow.positions
+
+
+async def test_what_is_read_meanwhile_waits_for_its_customers_confirms_only() -> None:
+    domain, public = Exchange(answers=False), Exchange()
+    flow = flowing(domain, public, Settled())
+    async with asyncio.TaskGroup() as sending:
+        sending.create_task(flow.send(flow.take([[event(1, 1)]])))
+        await asyncio.sleep(0)
+        domain._answers = True
+        sending.create_task(flow.send(flow.take([[event(1, 2)], [event(2, 1)]])))
+        await asyncio.sleep(0.01)
+        assert domain.waves == [[key(1, 1)], [key(2, 1)]]
+        for confirmation in domain.sent[0].confirmations:
+            confirmation.set_result(None)
+    assert domain.waves == [[key(1, 1)], [key(2, 1)], [key(1, 2)]]
+
+
+@pytest.mark.parametrize("answer", ["refused", "none"])
+async def test_what_is_not_confirmed_is_neither_settled_nor_overtaken(
+    monkeypatch: pytest.MonkeyPatch, answer: str
+) -> None:
+    monkeypatch.setattr(messaging, "PUBLISH_TIMEOUT", 0.05)
+    domain, public, box = Exchange(answers=False), Exchange(), Settled()
+    flow = flowing(domain, public, box)
+    sending = asyncio.create_task(flow.send(flow.take([[event(1, 1)], [event(2, 1)], [event(1, 2)], [event(2, 2)]])))
+    await asyncio.sleep(0.01)
+    first, second = domain.sent[0].confirmations
+    second.set_result(None)
+    if answer == "refused":
+        first.set_exception(ConnectionError())
+    with pytest.raises(NotConfirmed, match="ConnectionError" if answer == "refused" else "TimeoutError"):
+        await sending
+    await flow.settle()
+    assert box.positions == [201]
+    assert domain.waves == [[key(1, 1), key(2, 1)]]
+
+
+async def test_answers_are_those_of_their_messages(cf_amqp_url: str) -> None:
+    """Returned messages too, with more than one write on its way, and bodies that fill several frames."""
+    async with messaging.connected(cf_amqp_url, "test") as connection:
+        channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
+        exchange = await channel.declare_exchange("confirms", aio_pika.ExchangeType.DIRECT, auto_delete=True)
+        queue = await channel.declare_queue(exclusive=True)
+        await queue.bind(exchange, "known")
+        publisher = await Publisher.open(channel, "confirms")
+        await channel.declare_queue(queue.name, passive=True)  # nothing that the channel is asked between disturbs
+
+        def messages(upto: int) -> list[confirms.Message]:
+            return [
+                confirms.Message(
+                    "unknown" if number % 3 == 0 else "known",
+                    Basic.Properties(message_id=f"{number}"),
+                    bytes([number]) * (300_000 if number == 7 else number),
+                )
+                for number in range(upto)
+            ]
+
+        for _ in range(3):  # an id may come again once it has been answered
+            sent = await asyncio.gather(publisher.send(messages(20)[:9]), publisher.send(messages(20)[9:]))
+            await asyncio.wait([one.over for one in sent], timeout=5)
+            answers = [answer for one in sent for answer in one.confirmations]
+            assert [answer.confirmed for answer in answers] == [number % 3 != 0 for number in range(20)]
+            assert all(isinstance(answer.error, PublishError) for answer in answers[::3])
+            arrived = [(await queue.get(no_ack=True)).body for _ in range(13)]
+            assert arrived == [message.body for message in messages(20) if message.routing_key == "known"]
+        assert not (await publisher.send([])).confirmations
+
+        [unanswered] = [await publisher.send(messages(3))]
+        await connection.close()
+        await asyncio.wait([unanswered.over], timeout=5)
+        assert unanswered.over.done()
+        with pytest.raises(ChannelInvalidStateError):
+            await publisher.send(messages(3))
+
+
+async def test_a_backlog_is_read_once_and_each_pointer_deleted_once(
+    write_side: WriteSide, observer: Observer, cf_amqp_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outbox, "BATCH", 7)
+    monkeypatch.setattr(relay_module, "BATCH", 7)
+    read: list[int] = []
+    settled: list[int] = []
+    first, settle = Outbox.first, Outbox.settle
+
+    async def counted_first(box: Outbox, besides: set[int]) -> list[EventRow]:
+        under_way = set(besides)
+        rows = await first(box, besides)
+        assert not under_way & {row.position for row in rows}
+        read.extend(row.position for row in rows)
+        return rows
+
+    async def counted_settle(box: Outbox, positions: list[int], token: int) -> None:
+        await settle(box, positions, token)
+        settled.extend(positions)
+
+    monkeypatch.setattr(Outbox, "first", counted_first)
+    monkeypatch.setattr(Outbox, "settle", counted_settle)
+
+    async def live(number: int) -> None:
+        customer_id = await write_side.register(f"Ana {number}")
+        for change in range(number % 5):
+            await write_side.rename(customer_id, f"Ana {number} {change}")
+
+    await asyncio.gather(*(live(number) for number in range(40)))
+    async with relaying(write_side, cf_amqp_url):
+        await until(lambda: len(observer.arrived) >= 120)
+        while await write_side.count("cf_outbox"):
+            await asyncio.sleep(0.01)
+    assert all(versions == sorted(versions) for versions in observer.versions().values())
+    assert len(observer.arrived) == len(settled) == len(set(settled)) == 120
+    assert len(read) < 120 + 2 * 120 / 7
+
+
+async def test_what_is_committed_is_on_the_wire_at_once(
+    write_side: WriteSide, observer: Observer, cf_amqp_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once the doorbell has rung, whatever else is on its way."""
+    monkeypatch.setattr(relay_module, "LOOK_EVERY", 60.0)
+    async with relaying(write_side, cf_amqp_url) as relay:
+        await until(lambda: relay._lease.held)
+        for number in range(20):
+            customer_id = await write_side.register(f"Ana {number}")
+            relay._doorbell.rung.set()
+            await until(lambda: customer_id in observer.versions(), seconds=5)  # noqa: B023
 
 
 async def test_a_command_is_never_told_in_halves(

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
 from uuid import UUID
 
@@ -109,15 +109,17 @@ class Outbox:
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
 
-    async def first(self) -> list[EventRow]:
-        """The events of the first pointers, but for customers that are parked."""
+    async def first(self, besides: Iterable[int] = ()) -> list[EventRow]:
+        """The events of the first pointers but these, and but for customers that are parked."""
+        under_way = sorted(besides)
+        others = f"AND o.position NOT IN {database.placeholders(1, len(under_way))} " if under_way else ""
         async with database.session(self._engine) as session:
             rows = await session.rows(
                 f"SELECT {EVENT_COLUMNS} FROM cf_outbox o JOIN cf_events e ON e.position = o.position "
                 "LEFT JOIN cf_customer_keys k ON k.customer_id = o.customer_id "
                 "LEFT JOIN cf_outbox_parked p ON p.customer_id = o.customer_id "
-                "WHERE p.customer_id IS NULL ORDER BY o.position LIMIT %s",
-                (BATCH,),
+                f"WHERE p.customer_id IS NULL {others}ORDER BY o.position LIMIT %s",
+                (*under_way, BATCH),
             )
         return [EventRow(*row) for row in rows]
 

@@ -3,26 +3,32 @@
 A command's pointers are deleted after the broker has confirmed its domain and its integration messages. Of one
 customer no event is sent before the one before it is confirmed, so a lost connection can repeat events but never
 overtake. A broker that is away is waited for without limit.
+
+What is read is sent at once, while what was read before still waits for its confirms or for the deletion of its
+pointers. So each step works on whatever has come together meanwhile: the batches are as large as the backlog.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
-from itertools import groupby
-from typing import Self
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from itertools import groupby, islice
+from typing import Any, NamedTuple, Self, TypeAlias, cast
 from uuid import UUID
 
-import aio_pika
 import structlog
-from aio_pika.abc import AbstractConnection, AbstractExchange
-from customerflow_shared import events, integration, messaging, telemetry
+from aio_pika.abc import AbstractConnection
+from customerflow_shared import events, integration, messaging, patience, telemetry
 from customerflow_shared.events import Recorded
 from customerflow_shared.patience import Patience
 from opentelemetry import trace
+from pamqp.commands import Basic
+from pamqp.common import FieldTable
 
+from customerflow_command import confirms
+from customerflow_command.database import DatabaseUnavailable
 from customerflow_command.doorbell import Doorbell
-from customerflow_command.outbox import BATCH, Lease, Outbox
+from customerflow_command.outbox import BATCH, Lease, LeaseLost, Outbox
 from customerflow_command.personal import UnreadableEvent
 from customerflow_command.publishing import cloud_events
 from customerflow_command.store import EventReader, EventRow
@@ -31,6 +37,8 @@ log = structlog.get_logger()
 tracer = trace.get_tracer("customerflow.relay")
 
 LOOK_EVERY = 0.25  # seconds, should the doorbell not ring
+FULL = 3  # batches under way, at which no more is read
+PERSISTENT = 2
 PARKED_SECONDS = 60.0  # after which a parked customer's events are tried again
 
 
@@ -38,62 +46,188 @@ class NotConfirmed(Exception):
     """The broker has refused, returned or not confirmed a message."""
 
 
-@dataclass(frozen=True)
-class Publisher:
-    """Both exchanges, each on a channel of its own: returned messages are matched by message id, and both carry the
-    event's.
+class Step(NamedTuple):
+    """What is sent of one customer at once: an event, and with a command's last what the command means to others.
+    Once it is confirmed, the events at the positions of `completed` have been sent.
     """
 
-    internal: AbstractExchange
-    public: AbstractExchange
+    domain: confirms.Message
+    public: list[confirms.Message]
+    completed: list[int]
+
+
+Steps: TypeAlias = Generator[Step, None, None]
+
+
+def steps(commands: deque[Sequence[Recorded]]) -> Steps:
+    """Of one customer's commands, those that are added meanwhile too; each step is asked for when the one before it is
+    confirmed. What happened instead may be thrown in.
+    """
+    while commands:
+        *first, last = command = commands.popleft()
+        with _traced(last.metadata.traceparent) as traceparent:
+            for recorded in first:
+                yield Step(_domain_message(recorded, traceparent), [], [])
+            told = [_public_message(event, traceparent) for event in cloud_events(command)]
+            yield Step(_domain_message(last, traceparent), told, [recorded.position for recorded in command])
+
+
+@contextmanager
+def _traced(traceparent: str | None) -> Iterator[str | None]:
+    """The trace context for the messages of a command; a span only where its request is recorded. The span never is
+    the current one, for many are open at the same time.
+    """
+    if traceparent is not None and not telemetry.is_sampled(traceparent):
+        yield traceparent
+        return
+    span = tracer.start_span("publish", telemetry.context_of(traceparent), trace.SpanKind.PRODUCER)
+    span.set_attribute("messaging.system", "rabbitmq")
+    try:
+        yield telemetry.traceparent_of(span)
+    except NotConfirmed as error:
+        span.set_status(trace.Status(trace.StatusCode.ERROR, telemetry.describe(error)))
+        raise
+    finally:
+        span.end()
+
+
+def _domain_message(recorded: Recorded, traceparent: str | None) -> confirms.Message:
+    customer_id = recorded.customer_id
+    headers: FieldTable = {
+        "customer-id": str(customer_id),
+        "version": recorded.version,
+        "position": recorded.position,
+        "traceparent": traceparent,
+    }
+    properties = Basic.Properties(
+        "application/json",
+        headers=headers,
+        delivery_mode=PERSISTENT,
+        message_id=str(recorded.event_id),
+        message_type=events.event_name(type(recorded.event)),
+    )
+    return confirms.Message(str(messaging.shard_of(customer_id)), properties, events.encode(recorded))
+
+
+def _public_message(event: integration.CloudEvent, traceparent: str | None) -> confirms.Message:
+    properties = Basic.Properties(
+        integration.MEDIA_TYPE,
+        headers={"traceparent": traceparent},
+        delivery_mode=PERSISTENT,
+        message_id=str(event.id),
+    )
+    return confirms.Message(integration.ROUTING_KEYS[type(event.data)], properties, integration.encode(event))
+
+
+class Flow:
+    """What has been read and is not settled yet, over one connection.
+
+    Each exchange has a channel of its own: returned messages are matched by message id, and both carry the event's.
+    """
+
+    def __init__(
+        self, outbox: Outbox, lease: Lease, doorbell: Doorbell, domain: confirms.Publisher, public: confirms.Publisher
+    ) -> None:
+        self.positions: set[int] = set()
+        self._commands: dict[UUID, deque[Sequence[Recorded]]] = {}  # of each customer of whom something is sent
+        self._outbox = outbox
+        self._lease = lease
+        self._doorbell = doorbell
+        self._domain = domain
+        self._public = public
+        self._confirmed: list[int] = []
+        self.more_confirmed = asyncio.Event()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._failure: BaseException | None = None
 
     @classmethod
-    async def open(cls, connection: AbstractConnection) -> Self:
-        internal = await connection.channel(publisher_confirms=True, on_return_raises=True)
+    async def open(cls, connection: AbstractConnection, outbox: Outbox, lease: Lease, doorbell: Doorbell) -> Self:
+        domain = await connection.channel(publisher_confirms=True, on_return_raises=True)
         public = await connection.channel(publisher_confirms=True, on_return_raises=True)
-        await messaging.declare(internal)
+        await messaging.declare(domain)
         return cls(
-            await internal.get_exchange(messaging.DOMAIN, ensure=False),
-            await public.get_exchange(messaging.INTEGRATION, ensure=False),
+            outbox,
+            lease,
+            doorbell,
+            await confirms.Publisher.open(domain, messaging.DOMAIN),
+            await confirms.Publisher.open(public, messaging.INTEGRATION),
         )
 
-    async def publish(self, command: Sequence[Recorded]) -> None:
-        """Send the events of one command, one after the other, and what it means to others; all is confirmed then."""
-        context = telemetry.context_of(command[0].metadata.traceparent)
-        with telemetry.span(tracer, "publish", context=context, kind=trace.SpanKind.PRODUCER) as span:
-            span.set_attribute("messaging.system", "rabbitmq")
-            *first, last = command
-            for recorded in first:
-                await self._publish_domain(recorded)
-            await asyncio.gather(self._publish_domain(last), *map(self._publish_integration, cloud_events(command)))
+    def start(self, work: Coroutine[Any, Any, None]) -> None:
+        """Beside the reading of what comes next, which the doorbell wakes should the work fail."""
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
 
-    async def _publish_domain(self, recorded: Recorded) -> None:
-        message = aio_pika.Message(
-            events.encode(recorded),
-            content_type="application/json",
-            delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
-            message_id=str(recorded.event_id),
-            type=events.event_name(type(recorded.event)),
-            headers={
-                "customer-id": str(recorded.customer_id),
-                "version": recorded.version,
-                "position": recorded.position,
-                "traceparent": telemetry.current_traceparent(),
-            },
-        )
-        shard = str(messaging.shard_of(recorded.customer_id))
-        await self.internal.publish(message, shard, timeout=messaging.PUBLISH_TIMEOUT)
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        failure = asyncio.CancelledError() if task.cancelled() else task.exception()
+        if failure is not None:
+            self._failure = self._failure or failure
+            self._doorbell.rung.set()
 
-    async def _publish_integration(self, event: integration.CloudEvent) -> None:
-        message = aio_pika.Message(
-            integration.encode(event),
-            content_type=integration.MEDIA_TYPE,
-            delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
-            message_id=str(event.id),
-            headers={"traceparent": telemetry.current_traceparent()},
-        )
-        routing_key = integration.ROUTING_KEYS[type(event.data)]
-        await self.public.publish(message, routing_key, timeout=messaging.PUBLISH_TIMEOUT)
+    def check(self) -> None:
+        """Raises what any of the work has failed with."""
+        if self._failure is not None:
+            raise self._failure
+
+    async def end(self) -> None:
+        # not a TaskGroup: it cancels once, which a library may swallow
+        everything = asyncio.gather(*self._tasks, return_exceptions=True)
+        everything.add_done_callback(lambda done: done.exception())  # or asyncio would tell of it
+        await patience.end(cast(asyncio.Task[object], everything), every=1)
+
+    def take(self, batch: Iterable[Sequence[Recorded]]) -> dict[UUID, Steps]:
+        """Lines of steps for `send`, one for each customer; a customer who has one already has it made longer."""
+        lines: dict[UUID, Steps] = {}
+        for command in batch:
+            customer_id = command[0].customer_id
+            self.positions.update(recorded.position for recorded in command)
+            if customer_id not in self._commands:
+                self._commands[customer_id] = deque()
+                lines[customer_id] = steps(self._commands[customer_id])
+            self._commands[customer_id].append(command)
+        return lines
+
+    async def send(self, lines: dict[UUID, Steps]) -> None:
+        """The first step of every line, then the second of every longer one, and so on."""
+        while lines:
+            wave: dict[UUID, Step] = {}
+            for customer_id, line in lines.items():
+                if step := next(line, None):
+                    wave[customer_id] = step
+                else:
+                    del self._commands[customer_id]
+            lines = {customer_id: lines[customer_id] for customer_id in wave}
+            await self._send(wave, lines)
+
+    async def settle(self) -> None:
+        """Forget the pointers of all that has been confirmed meanwhile."""
+        self.more_confirmed.clear()
+        settled, self._confirmed = self._confirmed, []
+        await self._outbox.settle(settled, self._lease.token)
+        self.positions.difference_update(settled)
+
+    async def _send(self, wave: dict[UUID, Step], lines: dict[UUID, Steps]) -> None:
+        """Raises NotConfirmed unless all of it is confirmed."""
+        if not wave:
+            return
+        self._lease.require()
+        domain = await self._domain.send([step.domain for step in wave.values()])
+        public = await self._public.send([message for step in wave.values() for message in step.public])
+        await asyncio.wait([domain.over, public.over], timeout=messaging.PUBLISH_TIMEOUT)
+        told, failure = iter(public.confirmations), None
+        for (customer_id, step), confirmation in zip(wave.items(), domain.confirmations, strict=True):
+            doubtful = [one for one in (confirmation, *islice(told, len(step.public))) if not one.confirmed]
+            if not doubtful:
+                self._confirmed += step.completed
+                continue
+            failure = NotConfirmed(type(doubtful[0].error or TimeoutError()).__name__)
+            with suppress(NotConfirmed):
+                lines[customer_id].throw(failure)
+        self.more_confirmed.set()
+        if failure is not None:
+            raise failure
 
 
 class Relay:
@@ -120,6 +254,7 @@ class Relay:
         self._connection: AbstractConnection | None = None
         self._patience = Patience("relay")
         self._release_at = 0.0
+        self._behind = False  # whether the outbox has more than what is being sent
 
     async def check(self) -> None:
         """Raises ConnectionError unless the broker can be reached."""
@@ -133,16 +268,42 @@ class Relay:
         """Raises whatever interrupts it. Only who has the keys and a connection to the broker seeks the lease."""
         await self._check_keys()
         async with messaging.connected(self._amqp_url, "relay") as self._connection:
-            publisher = await Publisher.open(self._connection)
+            flow = await Flow.open(self._connection, self._outbox, self._lease, self._doorbell)
             async with self._lease.sought():
-                while True:
-                    await self.check()
-                    if not self._lease.held:
-                        await self._lease.wait(LOOK_EVERY)
-                        continue
-                    self._doorbell.rung.clear()
-                    if not await self._send_first(publisher):
-                        await self._rest()
+                flow.start(self._settle(flow))
+                try:
+                    await self._read(flow)
+                finally:
+                    await flow.end()
+                    with suppress(LeaseLost, DatabaseUnavailable):  # what is not forgotten is sent again
+                        await flow.settle()
+
+    async def _read(self, flow: Flow) -> None:
+        while True:
+            await self.check()
+            self._doorbell.rung.clear()
+            flow.check()
+            if not self._lease.held:
+                if flow.positions:
+                    raise LeaseLost
+                await self._lease.wait(LOOK_EVERY)
+                continue
+            if len(flow.positions) < FULL * BATCH:
+                rows = await self._outbox.first(flow.positions)
+                if lines := flow.take(whole_commands(rows, await self._readable(rows))):
+                    flow.start(flow.send(lines))
+                self._behind = len(rows) == BATCH
+                if self._behind:
+                    continue
+            await self._rest()
+
+    async def _settle(self, flow: Flow) -> None:
+        while True:
+            await flow.more_confirmed.wait()
+            await flow.settle()
+            self._patience.rewarded()
+            if self._behind:
+                self._doorbell.rung.set()
 
     async def _rest(self) -> None:
         """Until the doorbell rings, but not for long; a parked customer is given another try meanwhile."""
@@ -153,29 +314,6 @@ class Relay:
         with suppress(TimeoutError):
             async with asyncio.timeout(LOOK_EVERY):
                 await self._doorbell.rung.wait()
-
-    async def _send_first(self, publisher: Publisher) -> bool:
-        """Send the first events of the outbox and forget their pointers; False if there are none."""
-        rows = await self._outbox.first()
-        batch = commands(await self._readable(rows))
-        if len(rows) == BATCH and len(batch) > 1:
-            batch.pop()  # it may go on behind the last row
-        confirmed: list[int] = []
-
-        async def send(customer: Sequence[Sequence[Recorded]]) -> None:
-            for command in customer:
-                self._lease.require()
-                await publisher.publish(command)
-                confirmed.extend(recorded.position for recorded in command)
-
-        results = await asyncio.gather(*map(send, by_customer(batch)), return_exceptions=True)
-        await self._outbox.settle(confirmed, self._lease.token)
-        if confirmed:
-            self._patience.rewarded()
-        for result in results:
-            if result is not None:
-                raise NotConfirmed(type(result).__name__) from None
-        return bool(rows)
 
     async def _readable(self, rows: Sequence[EventRow]) -> list[Recorded]:
         """The events of the rows. A customer with one that cannot be read is parked from there on."""
@@ -199,9 +337,9 @@ def commands(batch: Sequence[Recorded]) -> list[list[Recorded]]:
     return [list(group) for _, group in groupby(batch, lambda one: (one.customer_id, one.metadata.causation_id))]
 
 
-def by_customer(batch: Sequence[Sequence[Recorded]]) -> list[list[Sequence[Recorded]]]:
-    """Each customer's commands, in order: one customer's are sent in turn, all customers' at the same time."""
-    customers: dict[UUID, list[Sequence[Recorded]]] = {}
-    for command in batch:
-        customers.setdefault(command[0].customer_id, []).append(command)
-    return list(customers.values())
+def whole_commands(rows: Sequence[EventRow], readable: Sequence[Recorded]) -> list[list[Recorded]]:
+    """But for the last of a full batch, which may go on behind it."""
+    batch = commands(readable)
+    if len(rows) == BATCH and len(batch) > 1:
+        batch.pop()
+    return batch
