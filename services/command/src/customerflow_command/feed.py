@@ -3,6 +3,7 @@
 Its reader needs no access to MySQL, and knows nothing of its schema.
 """
 
+import asyncio
 import hmac
 from collections.abc import AsyncIterator, Sequence
 from typing import TypeAlias
@@ -20,7 +21,7 @@ from litestar.response import Stream
 from litestar.types import Guard
 
 from customerflow_command.api.intake import HttpRequest
-from customerflow_command.store import Store
+from customerflow_command.store import FEED_SLICE, Store
 
 Page: TypeAlias = Sequence[Recorded | Place]
 
@@ -83,11 +84,15 @@ async def _streamed(pages: AsyncIterator[Page], head: int | None = None, *, end:
 
 
 async def _lines(first: Page, rest: AsyncIterator[Page], end: bytes) -> AsyncIterator[bytes]:
-    yield _ndjson(first)
+    yield await _ndjson(first)
     async for page in rest:
-        yield _ndjson(page)
+        yield await _ndjson(page)
     yield end
 
 
-def _ndjson(page: Page) -> bytes:
-    return b"".join(encode(recorded) + b"\n" for recorded in page)
+async def _ndjson(page: Page) -> bytes:
+    lines: list[bytes] = []
+    for start in range(0, len(page), FEED_SLICE):
+        lines += map(encode, page[start : start + FEED_SLICE])
+        await asyncio.sleep(0)
+    return b"\n".join([*lines, b""])

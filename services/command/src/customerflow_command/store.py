@@ -1,8 +1,9 @@
 """The event store: load a customer, read the feed. What is written goes through `commit.GroupCommit`."""
 
+import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
 from functools import reduce
 from typing import NamedTuple
@@ -22,6 +23,7 @@ from customerflow_command.unit import HashedClaim
 log = structlog.get_logger()
 
 FEED_PAGE = 500
+FEED_SLICE = 50  # events that are read, or told, without a pause
 LONG = 2 * FEED_PAGE  # events, after which a snapshot is worth while
 MAX_VERSION = 2**32 - 1  # that a row can have
 
@@ -137,16 +139,17 @@ class EventReader:
 
         Raises UnreadableEvent if the row cannot be what this system wrote.
         """
-        if row.key is None and not row.erased:
+        key = row.key
+        if key is None and not row.erased:
             raise UnreadableEvent("the customer has no data key")
         try:
-            event_id = UUID(bytes=row.event_id)
+            customer_id, event_id = row.customer, UUID(bytes=row.event_id)
             sealed = Sealed(row.name, row.schema_version, row.data, row.pii)
-            data_key = self._keys.unwrap(row.key) if row.key else None
-            event = unseal(sealed, data_key, row.customer, event_id)
+            data_key = self._keys.unwrap(key) if key else None
+            event = unseal(sealed, data_key, customer_id, event_id)
             return Recorded(
                 position=row.position,
-                customer_id=row.customer,
+                customer_id=customer_id,
                 version=row.version,
                 event_id=event_id,
                 schema_version=event.schema_version,
@@ -236,7 +239,7 @@ class Store:
             )
             if not rows:
                 return
-            yield self._read(rows)
+            yield await self._read(rows)
             after = rows[-1].position
 
     async def stream(self, customer_id: UUID, after: int) -> AsyncIterator[list[Recorded | Place]]:
@@ -247,7 +250,7 @@ class Store:
             after,
             FEED_PAGE,
         ):
-            yield self._read(rows)
+            yield await self._read(rows)
             if len(rows) < FEED_PAGE:
                 return
             after = rows[-1].version
@@ -275,19 +278,24 @@ class Store:
                 )
             if not rows:
                 return
-            yield self._read(rows)
+            yield await self._read(rows)
             within, version = rows[-1].customer, rows[-1].version
 
     async def _rows(self, condition: str, *arguments: object) -> list[EventRow]:
         async with database.session(self._engine) as session:
             return [EventRow(*row) for row in await session.rows(SELECT_EVENTS + condition, arguments)]
 
-    def _read(self, rows: Iterable[EventRow]) -> list[Recorded | Place]:
+    async def _read(self, rows: Sequence[EventRow]) -> list[Recorded | Place]:
+        """Between slices of them, commands are not held up."""
         page: list[Recorded | Place] = []
-        for row in rows:
-            try:
-                page.append(self._reader.read(row))
-            except UnreadableEvent as error:
-                log.error("event cannot be read", position=row.position, error=str(error))
-                page.append(Place(position=row.position, customer_id=row.customer, version=row.version))
+        for start in range(0, len(rows), FEED_SLICE):
+            page += map(self._recorded, rows[start : start + FEED_SLICE])
+            await asyncio.sleep(0)
         return page
+
+    def _recorded(self, row: EventRow) -> Recorded | Place:
+        try:
+            return self._reader.read(row)
+        except UnreadableEvent as error:
+            log.error("event cannot be read", position=row.position, error=str(error))
+            return Place(position=row.position, customer_id=row.customer, version=row.version)
