@@ -5,7 +5,7 @@ from uuid import UUID, uuid4
 
 import httpx
 import pytest
-from customerflow_projector.feed import PAGE, Feed, FeedBehind, FeedUnavailable
+from customerflow_projector.feed import CUSTOMERS_PAGE, PAGE, Feed, FeedBehind, FeedUnavailable
 from customerflow_shared import events
 from customerflow_shared.events import Place, Recorded
 
@@ -188,7 +188,7 @@ async def test_a_reader_of_customers_says_after_whom() -> None:
 
 
 async def test_no_customer_is_cut_by_the_end_of_a_page() -> None:
-    long = [event for number in (1, 2, 3) for event in renamings(UUID(int=number), PAGE - 1)]
+    long = [event for number in (1, 2, 3) for event in renamings(UUID(int=number), CUSTOMERS_PAGE - 1)]
     pages = [page async for _, page in answering(lines(*long) + b"\n").by_customer(UUID(int=0))]
     assert [{event.customer_id.int for event in page} for page in pages] == [{1, 2}, {3}]
 
