@@ -19,7 +19,7 @@ from customerflow_local.stack import Stack
 
 from blackbox.waiting import eventually
 
-_COMMIT: Final = b"\x07\x00\x00\x00\x03COMMIT"  # as the client protocol sends it
+_COMMIT: Final = b"COMMIT"  # the end of a group's only packet
 _WRITES: Final = b"INSERT INTO cf_events"
 _PRELOADED: Final = Path(__file__).with_name("preloaded.py")
 
