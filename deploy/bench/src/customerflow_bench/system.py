@@ -149,8 +149,8 @@ def fresh(console: Console, name: str = "bench-stack") -> Iterator[System]:
             Stack(folder, console=console).stop()
             shutil.rmtree(folder)
         stack = Stack(folder, console=console)
-        try:
-            with tracing() as traced:
+        with tracing() as traced:  # until the programs have sent their last traces
+            try:
                 with console.status("starting CustomerFlow and its servers"):
                     stack.start_servers()
                     stack.start_programs(extra_env=traced)
@@ -159,10 +159,10 @@ def fresh(console: Console, name: str = "bench-stack") -> Iterator[System]:
                     yield system
                 finally:
                     system.redis.close()
-        finally:
-            with console.status("stopping everything"):
-                stack.stop()
-            shutil.rmtree(folder, ignore_errors=True)
+            finally:
+                with console.status("stopping everything"):
+                    stack.stop()
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager
