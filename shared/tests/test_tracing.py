@@ -132,3 +132,19 @@ async def test_nothing_is_left_behind_in_the_context() -> None:
     await Requests(RATIO(0.0)).ask()
     assert telemetry.current_traceparent() is None
     assert is_instrumentation_enabled()
+
+
+@pytest.mark.parametrize(
+    ("traceparent", "dropped"),
+    [
+        (NOT_SAMPLED, True),
+        (NOT_SAMPLED[:-2] + "02", True),  # its id is random, says the other bit
+        (NOT_SAMPLED[:-2] + "01", False),
+        (NOT_SAMPLED[:-2] + "03", False),
+        ("nobody's", False),
+        ("", False),
+        (None, False),
+    ],
+)
+def test_whether_a_trace_is_recorded_stands_in_its_last_bit(traceparent: str | None, dropped: bool) -> None:
+    assert telemetry.is_dropped(traceparent) is dropped

@@ -455,7 +455,7 @@ async def test_what_is_committed_is_on_the_wire_at_once(
         for number in range(20):
             customer_id = await write_side.register(f"Ana {number}")
             relay._doorbell.rung.set()
-            await until(lambda: customer_id in observer.versions(), seconds=5)  # noqa: B023
+            await until(lambda: customer_id in observer.versions(), seconds=5)  # noqa: B023  # it is awaited within the loop
 
 
 async def test_a_command_is_never_told_in_halves(

@@ -44,6 +44,7 @@ SILENT = contexts.set_value(contexts._SUPPRESS_INSTRUMENTATION_KEY, True, Contex
 """In which instrumented libraries make no spans: they would build them before they ask whether anybody records them."""
 
 _w3c = TraceContextTextMapPropagator()
+_NOT_SAMPLED = re.compile(r"-[0-9a-f][02468ace]\Z")  # the flags, at the end: their last bit
 
 
 def configure(program: str, *, log_level: str) -> None:
@@ -128,9 +129,9 @@ def traceparent_of(span: Span) -> str | None:
     return carrier.get("traceparent")
 
 
-def is_sampled(traceparent: str) -> bool:
-    """Whether what was stored by `current_traceparent` is recorded."""
-    return bool(int(traceparent[-2:], 16) & trace.TraceFlags.SAMPLED)
+def is_dropped(traceparent: str | None) -> bool:
+    """Whether who began the trace does not record it. Of what is no trace context nothing is known."""
+    return traceparent is not None and _NOT_SAMPLED.search(traceparent) is not None
 
 
 def end_request() -> None:

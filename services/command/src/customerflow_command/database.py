@@ -133,11 +133,6 @@ class Session:
         async with self._executed(filled(statement, arguments)) as cursor:
             return int(cursor.rowcount)
 
-    async def last_insert_id(self, statement: str, arguments: Sequence[Any] = ()) -> int:
-        """Run a statement and return what it gave to LAST_INSERT_ID()."""
-        async with self._executed(filled(statement, arguments)) as cursor:
-            return int(cursor.lastrowid)
-
     async def run_together(self, statements: Sequence[str]) -> list[int]:
         """Run all of them in one round trip, up to the first that fails; what each gave to LAST_INSERT_ID()."""
         async with self._executed(";".join(statements)) as cursor:

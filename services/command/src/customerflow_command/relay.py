@@ -77,7 +77,7 @@ def _traced(traceparent: str | None) -> Iterator[str | None]:
     """The trace context for the messages of a command; a span only where its request is recorded. The span never is
     the current one, for many are open at the same time.
     """
-    if traceparent is not None and not telemetry.is_sampled(traceparent):
+    if telemetry.is_dropped(traceparent):
         yield traceparent
         return
     span = tracer.start_span("publish", telemetry.context_of(traceparent), trace.SpanKind.PRODUCER)

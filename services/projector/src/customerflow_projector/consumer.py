@@ -28,8 +28,6 @@ PREFETCH = 64  # per queue
 BATCH = 500
 PAUSE = 0.2  # seconds, while no generation is live
 
-NOT_SAMPLED = "-00"  # how a traceparent ends
-
 Inbox = asyncio.Queue[DeliveredMessage | None]
 
 
@@ -156,7 +154,7 @@ def _span(message: DeliveredMessage) -> trace.Span | None:
     traceparent = (properties.headers or {}).get("traceparent")
     if not isinstance(traceparent, str):
         traceparent = None
-    elif traceparent.endswith(NOT_SAMPLED):
+    if telemetry.is_dropped(traceparent):
         return None
     return tracer.start_span(
         "project",

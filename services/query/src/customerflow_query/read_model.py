@@ -78,8 +78,8 @@ class Pool(BlockingConnectionPool):
 
     async def _connect(self, connection: AbstractConnection) -> None:
         self.connected += 1
-        # in C, as redis-py's blocking client does
-        connection.pack_command = HiredisRespSerializer().pack  # type: ignore[assignment,method-assign]
+        # in C, as redis-py's blocking client does; whatever class the URL asks for, so it is no subclass
+        connection.pack_command = HiredisRespSerializer().pack  # type: ignore[assignment,method-assign]  # see above
         await connection.on_connect()
 
 

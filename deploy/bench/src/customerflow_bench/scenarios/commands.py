@@ -81,21 +81,26 @@ def interface(system: System) -> traffic.Interface:
     return traffic.Interface(system.port("command"), "/v1/customers", traffic.MERGE_PATCH)
 
 
+def job(
+    bench: Bench, system: System, where: traffic.Interface, rate: float | None, query_port: int | None = None
+) -> client.Commands:
+    return client.Commands(
+        port=where.port,
+        customers=where.customers,
+        change_type=where.change_type,
+        first=system.new_numbers(),
+        clients=bench.clients,
+        warm_up=bench.warm_up,
+        seconds=bench.seconds,
+        rate=rate,
+        query_port=query_port,
+    )
+
+
 def over_http(
     bench: Bench, system: System, where: traffic.Interface, rate: float | None = None, *, settle: bool = True
 ) -> Measured:
-    found = bench.load(
-        client.Commands(
-            port=where.port,
-            customers=where.customers,
-            change_type=where.change_type,
-            first=system.new_numbers(),
-            clients=bench.clients,
-            warm_up=bench.warm_up,
-            seconds=bench.seconds,
-            rate=rate,
-        )
-    )
+    found = bench.load(job(bench, system, where, rate))
     if settle:
         system.settle()
     return {RATE: found["a second"], P50: found["p50, ms"], P99: found["p99, ms"]}

@@ -5,11 +5,10 @@ followed, by one who asks as fast as it is answered; the others are only load.
 from functools import partial
 from typing import Final
 
-from customerflow_bench import client
 from customerflow_bench.bench import Bench
 from customerflow_bench.figures import Measured, Subject
 from customerflow_bench.results import Bound, Place, Scenario, scenario
-from customerflow_bench.scenarios.commands import interface
+from customerflow_bench.scenarios.commands import interface, job
 from customerflow_bench.system import System
 
 RATES: Final = (100, 300)
@@ -32,20 +31,7 @@ def _named(rate: int) -> str:
 
 
 def _measure(bench: Bench, system: System, rate: int) -> Measured:
-    where = interface(system)
-    found = bench.load(
-        client.Commands(
-            port=where.port,
-            customers=where.customers,
-            change_type=where.change_type,
-            first=system.new_numbers(),
-            clients=bench.clients,
-            warm_up=bench.warm_up,
-            seconds=bench.seconds,
-            rate=rate,
-            query_port=system.port("query"),
-        )
-    )
+    found = bench.load(job(bench, system, interface(system), rate, system.port("query")))
     system.settle()
     answered = {"answered p50, ms": found["p50, ms"], "answered p99, ms": found["p99, ms"]}
     return {P50: found[P50], P99: found[P99], **answered, "followed": found["followed"]}
