@@ -1,7 +1,6 @@
 """The command line of the projector: `run`, `rebuild`, `rollback`, `verify`, `parked`, `retry`."""
 
 import asyncio
-import gc
 import os
 import signal
 from collections import Counter
@@ -66,7 +65,6 @@ def run() -> None:
     """Consume domain events and keep the read model."""
     config = settings.load_or_exit(app.ProjectorSettings, os.environ)
     telemetry.configure("projector", log_level=config.log_level)
-    _collect_garbage_rarely()
     service.run(*app.projector(config), config)
 
 
@@ -255,7 +253,7 @@ def _run(work: Callable[[app.ToolSettings], Coroutine[None, None, T]], when_stop
 
     config = settings.load_or_exit(app.ToolSettings, os.environ)
     telemetry.configure("projector", log_level=config.log_level)
-    _collect_garbage_rarely()
+    service.collect_rarely()
 
     async def until_stopped() -> T:
         task, stopped = asyncio.ensure_future(work(config)), asyncio.Event()
@@ -274,15 +272,6 @@ def _run(work: Callable[[app.ToolSettings], Coroutine[None, None, T]], when_stop
     except asyncio.CancelledError:
         click.echo(f"stopped; {when_stopped}".removesuffix("; "), err=True)
         raise SystemExit(130) from None
-
-
-def _collect_garbage_rarely() -> None:
-    """A batch makes ten thousands of objects and no cycles; to look for some again and again takes a sixth of the
-    time. What has been imported is never looked at.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 50)
 
 
 if __name__ == "__main__":
