@@ -227,6 +227,10 @@ log.file = false
     )
 
 
+# what has nothing to do sleeps at once: on few cores, the others need them
+IDLE = "+sbwt none +sbwtdcpu none +sbwtdio none"
+
+
 def rabbitmq_env(instance: Instance, programs: Path) -> dict[str, str]:
     """For the node and for rabbitmqctl: all below the instance, nothing from /etc, an epmd of our own."""
     folder, config = instance.folder / "rabbitmq", instance.folder / "config"
@@ -239,7 +243,7 @@ def rabbitmq_env(instance: Instance, programs: Path) -> dict[str, str]:
         "ERL_EPMD_ADDRESS": "127.0.0.1",
         "RABBITMQ_NODENAME": "customerflow@localhost",
         "RABBITMQ_DIST_PORT": str(instance.ports["erlang"]),
-        "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": f"{loopback} -start_epmd false",
+        "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": f"{loopback} -start_epmd false {IDLE}",
         "RABBITMQ_CTL_ERL_ARGS": loopback,
         "RABBITMQ_CONF_ENV_FILE": str(config / "rabbitmq-env.conf"),
         "RABBITMQ_CONFIG_FILE": str(config / "rabbitmq.conf"),
