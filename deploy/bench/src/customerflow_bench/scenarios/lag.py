@@ -1,5 +1,5 @@
 """From a command's answer until the query service shows what it did, at fixed rates. One command after the other is
-followed, by one who asks as fast as it is answered; the others are only load.
+followed, by one who asks a millisecond after each answer; the others are only load.
 """
 
 from functools import partial
