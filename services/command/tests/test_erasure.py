@@ -119,10 +119,10 @@ async def test_what_was_not_yet_sent_is_sent_redacted(write_side: WriteSide) -> 
     await write_side.do(customer, at_once())
     reader = EventReader(write_side.keys)
     waiting: list[Recorded] = []
-    outbox = Outbox(write_side.engine)
-    for row in await outbox.first():
-        if row.customer == customer:
-            waiting.append(reader.read(row))
+    async with Outbox(write_side.engine) as outbox:
+        for row in await outbox.first():
+            if row.customer == customer:
+                waiting.append(reader.read(row))
     assert [one.redacted for one in waiting] == [True] * 5
 
 

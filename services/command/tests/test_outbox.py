@@ -60,8 +60,13 @@ async def test_a_holder_that_stops_renewing_loses_the_lease(
         assert not paused.held
 
 
-async def test_only_the_holder_settles(write_side: WriteSide) -> None:
-    box = Outbox(write_side.engine)
+@pytest.fixture
+async def box(write_side: WriteSide) -> AsyncIterator[Outbox]:
+    async with Outbox(write_side.engine) as box:
+        yield box
+
+
+async def test_only_the_holder_settles(write_side: WriteSide, box: Outbox) -> None:
     lease = Lease(write_side.engine, "holder")
     await lease._take_or_renew()
     await write_side.register("Ana")
@@ -74,16 +79,14 @@ async def test_only_the_holder_settles(write_side: WriteSide) -> None:
     await lease._give_back()
 
 
-async def test_pointers_come_in_the_order_of_positions(write_side: WriteSide) -> None:
-    box = Outbox(write_side.engine)
+async def test_pointers_come_in_the_order_of_positions(write_side: WriteSide, box: Outbox) -> None:
     await asyncio.gather(*(write_side.register(f"Ana {number}") for number in range(20)))
     positions = [row.position for row in await box.first()]
     assert len(positions) >= 20
     assert positions == sorted(positions)
 
 
-async def test_a_parked_customers_pointers_wait(write_side: WriteSide) -> None:
-    box = Outbox(write_side.engine)
+async def test_a_parked_customers_pointers_wait(write_side: WriteSide, box: Outbox) -> None:
     parked, other = await write_side.register("Ana"), await write_side.register("Bia")
     await box.park(parked, 1, "for a test " * 100)
     await box.park(parked, 1, "twice")

@@ -264,7 +264,7 @@ def relay(config: RelaySettings) -> tuple[Litestar, service.Health]:
     if keys is None:
         settings.exit_with_faults(faults)
 
-    engine = database.open_engine(config.mysql_url, connections=3)
+    engine = database.open_engine(config.mysql_url, connections=5)
     fingerprints = Fingerprints(engine, keys.fingerprints(), leaves=False)
     lease = Lease(engine, f"{socket.gethostname()}:{os.getpid()}")
     doorbell = Doorbell()

@@ -175,12 +175,13 @@ async def session(engine: AsyncEngine) -> AsyncIterator[Session]:
 class KeptConnection:
     """A pooled connection that is kept from session to session: to fetch one takes as much as a small transaction.
 
-    It is fetched anew once it has been kept for `seconds`.
+    It is fetched anew once it has been kept for `seconds`. With `autocommit` each statement is a transaction.
     """
 
-    def __init__(self, engine: AsyncEngine, seconds: float = 0.0) -> None:
+    def __init__(self, engine: AsyncEngine, seconds: float = 0.0, *, autocommit: bool = False) -> None:
         self._engine = engine
         self._seconds = seconds
+        self._autocommit = autocommit
         self._fetched = 0.0
         self._connection: AsyncConnection | None = None
         self._session: Session
@@ -219,6 +220,8 @@ class KeptConnection:
         self._connection = connection = self._engine.connect()
         async with asyncio.timeout(ANSWER_SECONDS):
             await connection.start()
+            if self._autocommit:
+                await connection.execution_options(isolation_level="AUTOCOMMIT")
             raw = await connection.get_raw_connection()
         self._session = Session(raw.driver_connection)
         self._fetched = now

@@ -4,6 +4,8 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
+from types import TracebackType
+from typing import Self
 from uuid import UUID
 
 import structlog
@@ -20,6 +22,7 @@ log = structlog.get_logger()
 LEASE_SECONDS = 6.0
 RENEW_EVERY = 1.5
 MARGIN = 1.0  # a holder considers the lease lost this much earlier than the database does
+KEPT_SECONDS = 15.0
 BATCH = 500
 
 
@@ -104,16 +107,31 @@ class Lease:
 
 
 class Outbox:
-    """Pointers to events that the broker has not confirmed yet, in the order of their positions."""
+    """Pointers to events that the broker has not confirmed yet, in the order of their positions.
+
+    Used as a context, at whose end it gives back the connections that it has kept.
+    """
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
+        # one statement at a time: what a pooled connection takes besides is three round trips
+        self._reading = database.KeptConnection(engine, KEPT_SECONDS, autocommit=True)
+        self._settling = database.KeptConnection(engine, KEPT_SECONDS, autocommit=True)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._reading.close()
+        await self._settling.close()
 
     async def first(self, besides: Iterable[int] = ()) -> list[EventRow]:
         """The events of the first pointers but these, and but for customers that are parked."""
         under_way = sorted(besides)
         others = f"AND o.position NOT IN {database.placeholders(1, len(under_way))} " if under_way else ""
-        async with database.session(self._engine) as session:
+        async with self._reading.session() as session:
             rows = await session.rows(
                 f"SELECT {EVENT_COLUMNS} FROM cf_outbox o JOIN cf_events e ON e.position = o.position "
                 "LEFT JOIN cf_customer_keys k ON k.customer_id = o.customer_id "
@@ -127,13 +145,12 @@ class Outbox:
         """Forget pointers whose events the broker has confirmed. Raises LeaseLost if the lease has passed on."""
         if not positions:
             return
-        async with database.session(self._engine) as session:
+        async with self._settling.session() as session:
             settled = await session.run(
                 f"DELETE FROM cf_outbox WHERE position IN {database.placeholders(1, len(positions))} "
                 "AND EXISTS (SELECT 1 FROM cf_leases WHERE name = 'relay' AND token = %s)",
                 (*positions, token),
             )
-            await session.commit()
         if settled < len(positions):
             raise LeaseLost
 
