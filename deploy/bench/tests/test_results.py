@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from customerflow_bench import results, tables
+from customerflow_bench import plots, results, tables
 from customerflow_bench.figures import Row
 from customerflow_bench.results import Bound, Place, Ratio, Result, scenario
 
@@ -30,16 +30,36 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_was_not_measured_is_not_judged() -> None:
     measured = result("abc", 10, 20, 30).scenarios["commands"]
     assert [what for what, _, _ in tables.targets(measured)] == [
-        "ours, commands/s / driver, commands/s",
+        "ours / driver, commands/s",
         "ours, commands/s",
     ]
 
 
-def test_the_table_tells_medians_spreads_ratios_and_what_should_be() -> None:
+def test_the_table_tells_each_figure_with_its_spread_and_below_it_how_it_compares() -> None:
     lines = list(tables.table(result("abc", 10, 30, 20)))
-    assert "| ours | commands/s | 20.0 | 10.0 .. 30.0 |" in lines
-    assert "| ours, commands/s / driver, commands/s | 0.50 | 0.50 .. 0.50 | >= 0.50 | met |" in lines
-    assert "| ours, commands/s | 20.0 | 10.0 .. 30.0 | <= 5.00 | missed |" in lines
+    assert lines[-3:] == [
+        "| ours | commands/s | 20.0 | 10.0 .. 30.0 | <= 5.00 | missed |",
+        "| | / driver | 0.50 | 0.50 .. 0.50 | >= 0.50 | met |",
+        "| driver | commands/s | 40.0 | 20.0 .. 60.0 |  |  |",
+    ]
+
+
+def test_a_plot_shows_what_is_wanted_and_how_often_it_was_reached() -> None:
+    reached, rates, ratios = plots.plotted(result("abc", 10, 30, 20))
+    assert [plot["name"] for plot in (reached, rates, ratios)] == ["targets", "commands-rates", "commands-ratios"]
+    assert [(line["name"], line["told"]) for line in reached["lines"]] == [
+        ("commands: ours / driver, commands/s", "0.50, wanted >= 0.50"),
+        ("commands: ours, commands/s", "20.0, wanted <= 5.00"),
+    ]
+    assert [line["marks"] for line in reached["lines"]] == [
+        [{"least": 1, "middle": 1, "most": 1, "wanted": 1}],
+        [{"least": 5 / 30, "middle": 5 / 20, "most": 5 / 10, "wanted": 1}],
+    ]
+    assert [(line["name"], *line["marks"]) for line in rates["lines"]] == [
+        ("ours", {"least": 10, "middle": 20, "most": 30, "wanted": 5}),
+        ("driver", {"least": 20, "middle": 40, "most": 60, "wanted": None}),
+    ]
+    assert ratios["lines"][0]["marks"] == [{"least": 0.5, "middle": 0.5, "most": 0.5, "wanted": 0.5}]
 
 
 def test_a_result_is_read_as_it_was_written() -> None:

@@ -44,7 +44,7 @@ def test_commands_and_queries_are_measured(one_system: Path) -> None:
         assert all(0 < value < 1_000_000 for row in scenario.rows for value in row.rounds)
         assert scenario.notes
     assert [what for what, _, one in tables.targets(sent) if one.at_least] == [
-        "CustomerFlow's command API, commands/s / bare driver, commands/s"
+        "CustomerFlow's command API / bare driver, commands/s"
     ]
     assert [row.subject for row in asked.rows if row.figure == queries.RATE] == [
         queries.OURS,

@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 from customerflow_local.instance import PROJECT, RUN
 
-from customerflow_bench.figures import Row
+from customerflow_bench.figures import Row, ratios
 
 FOLDER: Final = RUN / "bench/results"
 
@@ -49,6 +49,10 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
     def rounds(self, place: Place) -> tuple[float, ...] | None:
         found = (row.rounds for row in self.rows if (row.subject, row.figure) == (place.subject, place.figure))
         return next(found, None)
+
+    def times(self, ratio: Ratio) -> list[float]:
+        """Round by round. Raises ValueError if not both have been measured in all of them."""
+        return ratios(self.rounds(ratio.over) or (), self.rounds(ratio.under) or ())
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):

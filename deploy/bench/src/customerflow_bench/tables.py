@@ -3,52 +3,56 @@
 from collections.abc import Iterator, Sequence
 
 from customerflow_bench import results
-from customerflow_bench.figures import difference, ratios, spread
+from customerflow_bench.figures import difference, spread
 from customerflow_bench.results import Bound, Place, Ratio, Result, Scenario
 
 _ENOUGH = 3  # rounds, for a spread to mean anything
 
 
 def table(result: Result) -> Iterator[str]:
-    dirty = ", with uncommitted changes" if result.dirty else ""
-    yield f"Commit {result.commit}{dirty}, {result.at}"
+    yield source(result)
     yield ", ".join(f"{name} {value}" for name, value in (result.machine | result.settings).items())
     for name, scenario in result.scenarios.items():
-        yield from ("", f"### {name}: {scenario.title}", "", *_figures(scenario))
-        if scenario.ratios or scenario.bounds:
-            yield from ("", *_targets(scenario))
+        yield from ("", f"### {name}: {scenario.title}", "", *_scenario(scenario))
         for note in scenario.notes:
             yield from ("", note)
 
 
-def _figures(scenario: Scenario) -> Iterator[str]:
-    yield "| subject | figure | median | least .. most |"
-    yield "| --- | --- | ---: | ---: |"
+def source(result: Result) -> str:
+    dirty = ", with uncommitted changes" if result.dirty else ""
+    return f"Commit {result.commit}{dirty}, {result.at}"
+
+
+def _scenario(scenario: Scenario) -> Iterator[str]:
+    """Each figure, and below it how many times another one it is."""
+    yield "| subject | figure | median | least .. most | wanted | |"
+    yield "| --- | --- | ---: | ---: | ---: | --- |"
     for row in scenario.rows:
-        least, middle, most = spread(row.rounds)
-        yield f"| {row.subject} | {row.figure} | {number(middle)} | {number(least)} .. {number(most)} |"
+        place = Place(row.subject, row.figure)
+        bounds = [one for one in scenario.bounds if one.of == place] or [Bound(of=place)]
+        for bound in bounds:
+            yield f"| {row.subject} | {row.figure} | {_judged(row.rounds, bound)} |"
+        for ratio in scenario.ratios:
+            if ratio.over == place:
+                yield f"| | / {_under(ratio)} | {_judged(scenario.times(ratio), ratio)} |"
 
 
-def _targets(scenario: Scenario) -> Iterator[str]:
-    yield "| what | median | least .. most | should be | |"
-    yield "| --- | ---: | ---: | ---: | --- |"
-    for what, values, one in targets(scenario):
-        least, middle, most = spread(values)
-        wanted = _wanted(one)
-        yield f"| {what} | {number(middle)} | {number(least)} .. {number(most)} | {wanted} | {verdict(middle, one)} |"
+def _judged(values: Sequence[float], one: Ratio | Bound) -> str:
+    least, middle, most = spread(values)
+    return f"{number(middle)} | {number(least)} .. {number(most)} | {_wanted(one)} | {verdict(middle, one)}"
 
 
 def targets(scenario: Scenario) -> Iterator[tuple[str, Sequence[float], Ratio | Bound]]:
     """What is judged: its name, its rounds, and by what."""
     for ratio in scenario.ratios:
-        over, under = scenario.rounds(ratio.over), scenario.rounds(ratio.under)
-        assert over is not None  # see `results.scenario`
-        assert under is not None
-        yield f"{_placed(ratio.over)} / {_placed(ratio.under)}", ratios(over, under), ratio
+        over = ratio.over.subject if ratio.over.figure == ratio.under.figure else _placed(ratio.over)
+        yield f"{over} / {_placed(ratio.under)}", scenario.times(ratio), ratio
     for bound in scenario.bounds:
-        values = scenario.rounds(bound.of)
-        assert values is not None
-        yield _placed(bound.of), values, bound
+        yield _placed(bound.of), scenario.rounds(bound.of) or (), bound
+
+
+def _under(ratio: Ratio) -> str:
+    return ratio.under.subject if ratio.over.figure == ratio.under.figure else _placed(ratio.under)
 
 
 def _placed(place: Place) -> str:
@@ -92,4 +96,6 @@ def number(value: float) -> str:
     """Three digits that count."""
     if value == 0 or abs(value) >= 100:
         return f"{value:,.0f}"
-    return f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
+    if abs(value) >= 10:
+        return f"{value:.1f}"
+    return f"{value:.2f}" if abs(value) >= 0.1 else f"{value:.2g}"
