@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequ
 from contextlib import asynccontextmanager
 from uuid import UUID
 
+import aiormq
 import pytest
 import structlog
 from customerflow_projector import consumer
@@ -85,6 +86,26 @@ async def test_what_is_published_is_applied_and_acknowledged(
         await until(holds(model, HISTORY))
         await asyncio.sleep(0.5)  # it is acknowledged only after it has been stored
     assert (await queues.waiting(), store.asked) == (0, 0)
+
+
+async def test_what_is_handled_shortly_after_one_another_is_acknowledged_together(
+    queues: Broker, cf_amqp_url: str, model: ReadModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[int] = []
+    acknowledge = aiormq.Channel.basic_ack
+
+    async def counted(channel: aiormq.Channel, delivery_tag: int, multiple: bool = False, wait: bool = True) -> None:
+        told.append(delivery_tag)
+        await acknowledge(channel, delivery_tag, multiple, wait)
+
+    monkeypatch.setattr(aiormq.Channel, "basic_ack", counted)
+    monkeypatch.setattr(consumer, "BATCH", 1)
+    monkeypatch.setattr(consumer, "ACKNOWLEDGE_AFTER", 60)
+    await queues.publish(HISTORY[:40])
+    async with consuming(cf_amqp_url, model):
+        await until(holds(model, HISTORY[:40]))
+    # for more, a queue might wait; and what is left is not left for another
+    assert told == [consumer.PREFETCH // 2, 40]
 
 
 async def test_what_is_not_applied_comes_again(

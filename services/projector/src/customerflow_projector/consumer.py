@@ -7,11 +7,13 @@ before that, the first). Nothing is acknowledged before it is applied, and what 
 import asyncio
 import hashlib
 from collections.abc import Sequence
+from contextlib import suppress
 
 import msgspec
 import structlog
 from aio_pika.abc import AbstractConnection
 from aiormq.abc import AbstractChannel, DeliveredMessage
+from aiormq.exceptions import AMQPError
 from customerflow_shared import events, messaging, telemetry
 from customerflow_shared.events import Place, Recorded
 from customerflow_shared.patience import Patience
@@ -27,6 +29,7 @@ tracer = trace.get_tracer("customerflow.projector")
 PREFETCH = 64  # per queue
 BATCH = 500
 PAUSE = 0.2  # seconds, while no generation is live
+ACKNOWLEDGE_AFTER = 0.03  # seconds
 
 Inbox = asyncio.Queue[DeliveredMessage | None]
 
@@ -73,16 +76,29 @@ class Consumer:
 
     async def _work(self, channel: AbstractChannel, inbox: Inbox) -> None:
         """Returns when the channel is closed or a queue is gone; what is not acknowledged will come again."""
-        while True:
-            batch = [await inbox.get()]
-            while len(batch) < BATCH and not inbox.empty():
-                batch.append(inbox.get_nowait())
-            messages = [message for message in batch if message is not None]
-            if len(messages) < len(batch):
-                return
-            await self._handle(channel, messages)
+        handled = Handled(channel)
+        try:
+            while True:
+                await handled.acknowledge_if_due()
+                try:
+                    async with asyncio.timeout_at(handled.due):
+                        batch = [await inbox.get()]
+                except TimeoutError:
+                    continue
+                while len(batch) < BATCH and not inbox.empty():
+                    batch.append(inbox.get_nowait())
+                messages = [message for message in batch if message is not None]
+                if len(messages) < len(batch):
+                    return
+                handled.add(await self._handle(channel, messages))
+        finally:
+            with suppress(AMQPError):  # the channel is closed
+                await handled.acknowledge()
 
-    async def _handle(self, channel: AbstractChannel, messages: Sequence[DeliveredMessage]) -> None:
+    async def _handle(
+        self, channel: AbstractChannel, messages: Sequence[DeliveredMessage]
+    ) -> Sequence[DeliveredMessage]:
+        """Those that may be acknowledged; the others are set aside."""
         batch: list[Recorded | Place] = []
         readable: list[DeliveredMessage] = []
         for message in messages:
@@ -93,7 +109,7 @@ class Consumer:
                 log.error("message set aside: it is no event", routing_key=message.routing_key)
                 await channel.basic_reject(_tag(message), requeue=False)
         if not readable:
-            return
+            return []
         spans = [span for message in readable if (span := _span(message))]
         links = [trace.Link(span.get_span_context()) for span in spans]
         try:
@@ -103,7 +119,7 @@ class Consumer:
         finally:
             for span in spans:
                 span.end()
-        await channel.basic_ack(_tag(readable[-1]), multiple=True)
+        return readable
 
     async def _apply(self, batch: Sequence[Recorded | Place]) -> None:
         """Apply to the live generation, and beside it to the one being built and the one before; wait for Redis as long
@@ -136,6 +152,37 @@ class Consumer:
             self._refusing.add(generation)
         else:
             self._refusing.discard(generation)
+
+
+class Handled:
+    """What is not acknowledged yet. The broker writes every acknowledgement to its disk, so of what is handled shortly
+    after one another only the last is told: until `due`, or until there is so much that a queue might hold more back.
+    """
+
+    def __init__(self, channel: AbstractChannel) -> None:
+        self.due: float | None = None
+        self._channel = channel
+        self._messages = 0
+        self._last = 0
+
+    def add(self, messages: Sequence[DeliveredMessage]) -> None:
+        if not messages:
+            return
+        self._messages += len(messages)
+        self._last = _tag(messages[-1])
+        if self.due is None:
+            self.due = asyncio.get_running_loop().time() + ACKNOWLEDGE_AFTER
+
+    async def acknowledge_if_due(self) -> None:
+        if self.due is None:
+            return
+        if self._messages >= PREFETCH // 2 or asyncio.get_running_loop().time() >= self.due:
+            await self.acknowledge()
+
+    async def acknowledge(self) -> None:
+        if self.due is not None:
+            self.due, self._messages = None, 0
+            await self._channel.basic_ack(self._last, multiple=True)
 
 
 def weight(replica: str, queue: str) -> int:
