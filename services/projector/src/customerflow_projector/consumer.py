@@ -13,7 +13,7 @@ import msgspec
 import structlog
 from aio_pika.abc import AbstractConnection
 from aiormq.abc import AbstractChannel, DeliveredMessage
-from aiormq.exceptions import AMQPError
+from aiormq.exceptions import AMQPError, ChannelInvalidStateError
 from customerflow_shared import events, messaging, telemetry
 from customerflow_shared.events import Place, Recorded
 from customerflow_shared.patience import Patience
@@ -92,7 +92,7 @@ class Consumer:
                     return
                 handled.add(await self._handle(channel, messages))
         finally:
-            with suppress(AMQPError):  # the channel is closed
+            with suppress(AMQPError, ChannelInvalidStateError, OSError):  # the broker is gone: it gives all of it again
                 await handled.acknowledge()
 
     async def _handle(
