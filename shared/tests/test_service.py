@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -69,19 +70,30 @@ def test_a_program_that_is_asked_to_leave_flushes_its_traces_and_leaves_with_suc
     assert running.process.returncode == 0
 
 
+def test_a_program_leaves_in_time_though_nobody_takes_its_traces(
+    program: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as deaf:
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{deaf.getsockname()[1]}")
+        monkeypatch.setenv("OTEL_TRACES_SAMPLER", "always_on")
+        running = program("healthy").wait_live()
+        assert httpx.get(running.url + "/slow").text == "done"
+        asked = time.monotonic()
+        running.asked_to_leave()
+        assert running.process.wait(20) == 0
+        assert 1 < time.monotonic() - asked < 4  # it has tried
+
+
 def test_a_request_under_way_is_finished_first(program: Program) -> None:
     running = program("healthy").wait_live()
     with httpx.Client() as client, client.stream("GET", running.url + "/health/live"):
         pass
-    request = subprocess.Popen(
-        [sys.executable, "-c", f"import httpx; print(httpx.get('{running.url}/slow').text)"],
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    time.sleep(0.6)
-    running.asked_to_leave()
+    with ThreadPoolExecutor() as pool:
+        request = pool.submit(httpx.get, running.url + "/slow")
+        time.sleep(0.25)
+        running.asked_to_leave()
+        assert request.result().text == "done"
     assert running.process.wait(20) == 0
-    assert request.communicate(timeout=20)[0].strip() == "done"
 
 
 def test_while_it_drains_it_answers_but_is_not_ready(program: Program) -> None:

@@ -40,6 +40,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 log = structlog.get_logger()
 
+LAST_TRACES_MS = 2000
 SILENT = contexts.set_value(contexts._SUPPRESS_INSTRUMENTATION_KEY, True, Context())
 """In which instrumented libraries make no spans: they would build them before they ask whether anybody records them."""
 
@@ -51,14 +52,20 @@ def configure(program: str, *, log_level: str) -> None:
     """Call once, first thing in a program."""
     provider = TracerProvider(resource=Resource.create({"service.name": f"customerflow-{program}"}))
     if os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT"):
-        provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+        provider.add_span_processor(_Batches(OTLPSpanExporter()))
     trace.set_tracer_provider(provider)
     _configure_logs(program, log_level)
     sys.excepthook = _log_uncaught
 
 
+class _Batches(BatchSpanProcessor):
+    def shutdown(self) -> None:
+        """By itself it waits for as long as the exporter tries: ten seconds and more if nobody takes them."""
+        self._batch_processor.shutdown(LAST_TRACES_MS)
+
+
 def shut_down() -> None:
-    """Send what is still buffered."""
+    """Send what is still buffered, if somebody takes it within `LAST_TRACES_MS`."""
     provider = trace.get_tracer_provider()
     if isinstance(provider, TracerProvider):
         provider.shutdown()
