@@ -86,10 +86,9 @@ def test_a_program_leaves_in_time_though_nobody_takes_its_traces(
 
 def test_a_request_under_way_is_finished_first(program: Program) -> None:
     running = program("healthy").wait_live()
-    with httpx.Client() as client, client.stream("GET", running.url + "/health/live"):
-        pass
-    with ThreadPoolExecutor() as pool:
-        request = pool.submit(httpx.get, running.url + "/slow")
+    with httpx.Client(base_url=running.url) as client, ThreadPoolExecutor() as pool:
+        client.get("/health/live")
+        request = pool.submit(client.get, "/slow")
         time.sleep(0.25)
         running.asked_to_leave()
         assert request.result().text == "done"
