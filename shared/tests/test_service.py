@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -165,3 +166,70 @@ async def test_work_that_swallows_its_cancellation_is_cancelled_again() -> None:
     async with service.background("stubborn", stubborn):
         await asyncio.sleep(0)
     assert times == 2
+
+
+class Transport:
+    """Notes what is done to it."""
+
+    def __init__(self) -> None:
+        self.done: list[bytes | str] = []
+        self.closing = False
+
+    def write(self, data: bytes) -> None:
+        self.done.append(data)
+
+    def close(self) -> None:
+        self.done.append("close")
+        self.closing = True
+
+    def abort(self) -> None:
+        self.closing = True
+
+    def is_closing(self) -> bool:
+        return self.closing
+
+    def __getattr__(self, name: str) -> Any:
+        return None
+
+
+def gathering() -> tuple[service.Gathering, Transport]:
+    transport: Any = Transport()
+    return service.Gathering(transport), transport
+
+
+async def test_an_answer_is_sent_in_one_piece() -> None:
+    answers, sent = gathering()
+    answers.write(b"head, ")
+    answers.write(b"body")
+    assert sent.done == [b"head, body"]
+    await asyncio.sleep(0)
+    assert sent.done == [b"head, body"]
+
+
+async def test_a_head_without_a_body_yet_is_sent_all_the_same() -> None:
+    """A stream that has nothing to say for the moment has begun."""
+    answers, sent = gathering()
+    answers.write(b"head")
+    await asyncio.sleep(0)
+    assert sent.done == [b"head"]
+    answers.write(b"one, ")
+    answers.write(b"two")
+    answers.write(b"")
+    await asyncio.sleep(0)
+    assert sent.done == [b"head", b"one, two"]
+
+
+async def test_what_was_written_is_sent_before_the_connection_is_closed() -> None:
+    answers, sent = gathering()
+    answers.write(b"head")
+    answers.close()
+    await asyncio.sleep(0)
+    assert sent.done == [b"head", "close"]
+
+
+async def test_nothing_is_sent_on_a_connection_that_was_cut_off() -> None:
+    answers, sent = gathering()
+    answers.write(b"head")
+    sent.abort()
+    await asyncio.sleep(0)
+    assert not sent.done
