@@ -10,6 +10,7 @@ from typing import TypeVar
 from uuid import UUID
 
 import rich_click as click
+import uvloop
 from customerflow_shared import patience, service, settings, telemetry
 from customerflow_shared.indexing import Lookups
 from redis.exceptions import RedisError
@@ -266,7 +267,8 @@ def _run(work: Callable[[app.ToolSettings], Coroutine[None, None, T]], when_stop
         return task.result()
 
     try:
-        return asyncio.run(until_stopped())
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            return runner.run(until_stopped())
     except FAILURES as error:
         raise click.ClickException(str(error) or str(type(error).__doc__)) from None
     except asyncio.CancelledError:

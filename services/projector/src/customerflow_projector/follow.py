@@ -1,9 +1,10 @@
 """Bringing a generation to the head of the event feed: a new one by customers, else by positions from where it is."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
 from contextlib import aclosing
-from typing import TypeVar
+from typing import Any, TypeVar
 from uuid import UUID
 
 from customerflow_projector.apply import Applier
@@ -64,9 +65,11 @@ async def build(
             return
         built = Built(NOBODY, 0, await feed.head(), 0)
     yield built.events, built.head
-    async with aclosing(_fetched_ahead(feed.by_customer(built.customer))) as fetched:
-        async for _, page in fetched:
-            await applier.apply_unmarked(generation, page)
+    async with (
+        aclosing(_fetched_ahead(feed.by_customer(built.customer))) as fetched,
+        aclosing(_overlapping(fetched, lambda found: applier.apply_unmarked(generation, found[1]))) as applied,
+    ):
+        async for _, page in applied:
             if (now := await model.build(generation, built, page, run_id)) is None:
                 raise RedisRestarted
             built = now
@@ -87,6 +90,31 @@ async def _fetched_ahead(pages: AsyncIterator[T]) -> AsyncGenerator[T, None]:
     finally:
         coming.cancel()
         await asyncio.wait([coming])
+
+
+async def _overlapping(
+    pages: AsyncIterator[T], work: Callable[[T], Coroutine[Any, Any, None]]
+) -> AsyncGenerator[T, None]:
+    """The same pages, in order, each when its work is done; while one waits for an answer, the next is worked on."""
+    under_way: deque[tuple[T, asyncio.Task[None]]] = deque()
+
+    async def first() -> T:
+        page, task = under_way[0]
+        await task
+        under_way.popleft()
+        return page
+
+    try:
+        async for page in pages:
+            under_way.append((page, asyncio.create_task(work(page))))
+            if len(under_way) == 2:
+                yield await first()
+        while under_way:
+            yield await first()
+    finally:
+        for _, task in under_way:
+            task.cancel()
+        await asyncio.gather(*(task for _, task in under_way), return_exceptions=True)
 
 
 async def _next(pages: AsyncIterator[T]) -> T | None:
