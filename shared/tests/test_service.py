@@ -82,7 +82,7 @@ def test_a_program_leaves_in_time_though_nobody_takes_its_traces(
         asked = time.monotonic()
         running.asked_to_leave()
         assert running.process.wait(20) == 0
-        assert 1 < time.monotonic() - asked < 4  # it has tried
+        assert 1 < time.monotonic() - asked < 8  # it has tried, but not for as long as the exporter would
 
 
 def test_a_request_under_way_is_finished_first(program: Program) -> None:
