@@ -1,6 +1,8 @@
 """Whether a request is recorded is decided once, where its trace begins; all of them can be told of."""
 
 import json
+from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 import httpx
@@ -8,11 +10,14 @@ import pytest
 from customerflow_shared import telemetry, tracing
 from customerflow_shared.problems import Problem
 from opentelemetry import trace
+from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 from opentelemetry.sdk.trace import TracerProvider, sampling
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import SpanKind, StatusCode
 
+SECRET = "ana@example.com"
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 SAMPLED = f"00-{TRACE}-b7ad6b7169203331-01"
 NOT_SAMPLED = f"00-{TRACE}-b7ad6b7169203331-00"
@@ -30,6 +35,10 @@ class Requests:
             transport=httpx.ASGITransport(tracing.Traced(self._app, provider)),  # type: ignore[arg-type]  # Any scopes
             base_url="http://test",
         )
+        self.provider = provider
+        self.status = 404
+        self.raised: Exception | None = None
+        self.before_answer: Callable[[], None] = lambda: None
         self.instrumented: list[bool] = []
         self.stored: list[str | None] = []
 
@@ -39,9 +48,12 @@ class Requests:
         with telemetry.span(self._tracer, "work", attributes={"some": "thing"}) as span:
             span.set_attribute("more", 1)
             self.stored.append(telemetry.current_traceparent())
+        self.before_answer()
         body = Problem("route-not-found", "Nothing here.").document("/route")
-        await send({"type": "http.response.start", "status": 404, "headers": []})
+        await send({"type": "http.response.start", "status": self.status, "headers": []})
         await send({"type": "http.response.body", "body": body})
+        if self.raised:
+            raise self.raised
 
     async def ask(self, path: str = "/route", **headers: str) -> Any:
         """The trace id that the client is told."""
@@ -80,6 +92,45 @@ async def test_a_request_that_is_recorded_is_a_whole_trace() -> None:
     assert spans["work"].parent.span_id == spans["GET /route"].context.span_id
     assert spans["GET /route"].parent is None
     assert requests.instrumented == [True]
+
+
+async def test_a_recorded_request_is_told_by_method_route_and_status() -> None:
+    requests = Requests(RATIO(1.0))
+    await requests.ask()
+    span = requests.spans()["GET /route"]
+    assert span.attributes == {"http.method": "GET", "http.route": "/route", "http.status_code": 404}
+    assert (span.kind, span.status.status_code) == (SpanKind.SERVER, StatusCode.UNSET)
+    assert span.instrumentation_scope.name == tracing.NAME
+    assert span.resource is requests.provider.resource
+    assert span.start_time <= requests.spans()["work"].start_time <= span.end_time
+    assert json.loads(span.to_json())["name"] == "GET /route"
+    assert len(encode_spans([span]).resource_spans) == 1
+
+
+@pytest.mark.parametrize("raised", [None, ValueError(SECRET)])
+async def test_a_recorded_request_that_fails_is_an_error_and_tells_no_text(raised: Exception | None) -> None:
+    requests = Requests(RATIO(1.0))
+    requests.status, requests.raised = 500, raised
+    with nullcontext() if raised is None else pytest.raises(ValueError, match=SECRET):
+        await requests.ask()
+    span = requests.spans()["GET /route"]
+    assert span.status.status_code is StatusCode.ERROR
+    assert span.status.description == (raised and "ValueError")
+    assert SECRET not in span.to_json()
+
+
+async def test_a_request_whose_span_was_ended_before_it_is_written_down_once() -> None:
+    requests = Requests(RATIO(1.0))
+    requests.before_answer = telemetry.end_request
+    await requests.ask()
+    assert [span.name for span in requests.exporter.get_finished_spans()].count("GET /route") == 1
+
+
+async def test_where_opentelemetry_is_switched_off_nothing_is_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_SDK_DISABLED", "true")
+    requests = Requests(RATIO(1.0))
+    assert await requests.ask()
+    assert not requests.spans()
 
 
 async def test_a_parent_that_is_recorded_makes_the_whole_trace() -> None:

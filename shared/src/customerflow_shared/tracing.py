@@ -1,21 +1,32 @@
-"""Requests' spans. Whether a request is recorded is decided before anything is built for it; OpenTelemetry's middleware
-asks last, and costs more than the whole of a read.
+"""Requests' spans. Whether a request is recorded is decided before anything is built for it, and what is recorded is
+written down at its end; OpenTelemetry's middleware asks last, and costs more than the whole of a read.
 """
 
-from typing import Any
+import time
+from typing import Any, Final
 
 from litestar.types import ASGIApp, Receive, Send
 from opentelemetry import context as contexts
 from opentelemetry import propagate, trace
 from opentelemetry.context import Context
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.id_generator import IdGenerator
-from opentelemetry.sdk.trace.sampling import Decision
-from opentelemetry.trace import SpanKind, StatusCode, TraceFlags, Tracer
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, Decision
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+from opentelemetry.trace import (
+    NonRecordingSpan,
+    NoOpTracer,
+    SpanContext,
+    SpanKind,
+    Status,
+    StatusCode,
+    TraceFlags,
+)
+from opentelemetry.util.types import AttributeValue
 
 from customerflow_shared import telemetry
 
 UNTRACED = ("/health/", "/docs")
+NAME: Final = "customerflow.requests"
 
 
 def traced(app: ASGIApp) -> ASGIApp:
@@ -28,11 +39,12 @@ class Traced:
     """A request that is not recorded has trace and span ids all the same: problems, logs and events tell them."""
 
     def __init__(self, app: ASGIApp, provider: TracerProvider) -> None:
-        tracer: Any = provider.get_tracer("customerflow.requests")
         self._app = app
-        self._tracer: Tracer = tracer
-        self._ids = tracer.id_generator = _Ids(provider.id_generator)
-        self._sampler = provider.sampler
+        self._provider = provider
+        self._scope = InstrumentationScope(NAME)
+        self._ids = provider.id_generator
+        # OpenTelemetry may be switched off as a whole
+        self._sampler = ALWAYS_OFF if isinstance(provider.get_tracer(NAME), NoOpTracer) else provider.sampler
         self._flags = TraceFlags(TraceFlags.RANDOM_TRACE_ID if self._ids.is_trace_id_random() else TraceFlags.DEFAULT)
         self._parents = frozenset(name.encode() for name in propagate.get_global_textmap().fields)
 
@@ -50,10 +62,14 @@ class Traced:
         if parent.is_valid:
             trace_id, flags = parent.trace_id, TraceFlags(parent.trace_flags & ~TraceFlags.SAMPLED)
         else:
-            trace_id, flags = self._ids.decide(), self._flags
+            trace_id, flags = self._ids.generate_trace_id(), self._flags
         sampled = self._sampler.should_sample(context, trace_id, scope["method"], SpanKind.SERVER)
         if sampled.decision is not Decision.DROP:
-            await self._recorded(context, scope, receive, send)
+            if sampled.decision is Decision.RECORD_AND_SAMPLE:
+                flags = TraceFlags(flags | TraceFlags.SAMPLED)
+            told = SpanContext(trace_id, self._ids.generate_span_id(), False, flags, sampled.trace_state)
+            begun = Recorded(scope["method"], told, parent if parent.is_valid else None, self._provider, self._scope)
+            await self._recorded(begun, context, scope, receive, send)
             return
         span = telemetry.Unrecorded(trace_id, flags, sampled.trace_state)
         silent = Context(context | telemetry.SILENT) if context else telemetry.SILENT
@@ -63,14 +79,15 @@ class Traced:
         finally:
             contexts.detach(token)
 
-    async def _recorded(self, context: Context, scope: Any, receive: Receive, send: Send) -> None:
+    async def _recorded(self, span: "Recorded", context: Context, scope: Any, receive: Receive, send: Send) -> None:
         """The span has no address, for a client may have put anything into it, and not whose it is; it is named by the
         route, once that is known.
         """
         method = scope["method"]
+        span.set_attribute("http.method", method)
 
         async def told(message: Any) -> None:
-            if message["type"] == "http.response.start":
+            if message["type"] == "http.response.start" and span.is_recording():
                 status = message["status"]
                 span.set_attribute("http.status_code", status)
                 if status >= 500:
@@ -80,28 +97,60 @@ class Traced:
                     span.set_attribute("http.route", route)
             await send(message)
 
-        with telemetry.span(
-            self._tracer, method, context=context, kind=SpanKind.SERVER, attributes={"http.method": method}
-        ) as span:
+        token = contexts.attach(trace.set_span_in_context(span, context))
+        try:
             await self._app(scope, receive, told)
+        except Exception as error:
+            span.set_status(StatusCode.ERROR, telemetry.describe(error))
+            raise
+        finally:
+            contexts.detach(token)
+            span.end()
 
 
-class _Ids(IdGenerator):
-    """A root span gets the trace id that was last decided upon: another one might not be recorded."""
+class Recorded(ReadableSpan, NonRecordingSpan):  # type: ignore[misc]  # one of them may have no context, this has
+    """Lasts until its end, and is what is sent then: OpenTelemetry's own takes ten times as long, with locks, limits
+    and events that a request's span has no use for.
+    """
 
-    def __init__(self, ids: IdGenerator) -> None:
-        self._ids = ids
-        self._decided = 0
+    def __init__(
+        self,
+        name: str,
+        context: SpanContext,
+        parent: SpanContext | None,
+        provider: TracerProvider,
+        scope: InstrumentationScope,
+    ) -> None:
+        self._told: dict[str, AttributeValue] = {}
+        super().__init__(
+            name,
+            context,
+            parent,
+            provider.resource,
+            self._told,
+            kind=SpanKind.SERVER,
+            start_time=time.time_ns(),
+            instrumentation_scope=scope,
+        )
+        self._processor = provider._active_span_processor
 
-    def decide(self) -> int:
-        self._decided = self._ids.generate_trace_id()
-        return self._decided
+    def get_span_context(self) -> SpanContext:
+        return NonRecordingSpan.get_span_context(self)
 
-    def generate_span_id(self) -> int:
-        return self._ids.generate_span_id()
+    def is_recording(self) -> bool:
+        return self._end_time is None
 
-    def generate_trace_id(self) -> int:
-        return self._decided
+    def set_attribute(self, key: str, value: Any) -> None:
+        self._told[key] = value
 
-    def is_trace_id_random(self) -> bool:
-        return self._ids.is_trace_id_random()
+    def update_name(self, name: str) -> None:
+        self._name = name
+
+    def set_status(self, status: Status | StatusCode, description: str | None = None) -> None:
+        self._status = status if isinstance(status, Status) else Status(status, description)
+
+    def end(self, end_time: int | None = None) -> None:
+        """The first time counts."""
+        if self._end_time is None:
+            self._end_time = end_time or time.time_ns()
+            self._processor.on_end(self)
