@@ -10,10 +10,10 @@ from customerflow_shared.problems import Problem
 
 async def received(request: Request[Any, Any, Any], media_type: str, *, required: bool = True) -> bytes:
     """The raw body. Raises Problem `unsupported-media-type`; the framework refuses oversized ones."""
-    headers = request.headers  # made anew each time that it is asked for
-    if headers.get("content-encoding", "identity").strip().lower() != "identity":
+    headers = dict(reversed([*request.scope["headers"]]))  # of what is repeated the first one counts
+    if headers.get(b"content-encoding", b"identity").decode("latin-1").strip().lower() != "identity":
         raise Problem("unsupported-media-type", "Send the body as it is.", headers={"Accept-Encoding": "identity"})
-    name, _, parameter = headers.get("content-type", "").partition(";")
+    name, _, parameter = headers.get(b"content-type", b"").decode("latin-1").partition(";")
     charset = parameter.strip().lower().replace('"', "")
     fit = name.strip().lower() == media_type and charset in ("", "charset=utf-8")
     try:

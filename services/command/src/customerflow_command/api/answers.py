@@ -1,12 +1,12 @@
 """From the outcome of a command to an answer."""
 
-from typing import Any, TypeVar
+from typing import TypeVar
 from uuid import UUID
 
 import msgspec
 from customerflow_shared.views import timestamp
 from litestar import Response
-from litestar.types import ASGIApp, Receive, Scope, Send
+from litestar.types import Send
 from msgspec import Struct
 
 from customerflow_command.mediator import Outcome
@@ -51,10 +51,7 @@ class Told(Response[T]):
         self.status_code = status_code
         self.headers = headers
 
-    def to_asgi_response(self, *_: Any, **__: Any) -> ASGIApp:  # type: ignore[override]  # any ASGI application will do
-        return self._send
-
-    async def _send(self, _: Scope, __: Receive, send: Send) -> None:
+    async def tell(self, send: Send) -> None:
         headers = [(name.lower().encode(), value.encode()) for name, value in self.headers.items()]
         body = b""
         if self.content is not None:

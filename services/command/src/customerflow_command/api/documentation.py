@@ -8,6 +8,7 @@ from customerflow_shared.problems import responses
 from litestar.openapi.spec import Parameter
 
 from customerflow_command.api.answers import Done
+from customerflow_command.api.straight import Straight
 
 _TOLD = {
     "ETag": "The version at which the command has taken effect, for If-Match.",
@@ -101,4 +102,5 @@ def command(
         "status_code": next(iter(answers)),
         "operation_class": operation(*headers, body=body, answers=told),
         "responses": responses(*codes),
+        "middleware": [Straight],
     }

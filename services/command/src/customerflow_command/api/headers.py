@@ -1,13 +1,15 @@
 """What a client says of its command in headers: its key, who gives it, and what it belongs to."""
 
 import re
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from uuid import UUID
 
 from customerflow_shared import requests
 from customerflow_shared.events import Actor
 from customerflow_shared.inputs.clear import says_who
 from customerflow_shared.problems import Problem
+from litestar.types import Scope
 
 # a quoted string of structured fields (RFC 9651), or its content bare, as most clients send it
 _QUOTED = re.compile(r'"((?:[\x20\x21\x23-\x5b\x5d-\x7e]|\\["\\]){1,510})"')
@@ -16,6 +18,14 @@ _ESCAPED = re.compile(r"\\(.)")
 _LONGEST_KEY = 255
 
 _ACTOR = re.compile(r"(user|service):([A-Za-z0-9._-]{1,64})")
+
+
+def given(scope: Scope) -> Mapping[str, Sequence[str]]:
+    """All headers by name; a value for each time that one was sent."""
+    values = defaultdict[str, list[str]](list)
+    for name, value in scope["headers"]:
+        values[name.decode("latin-1")].append(value.decode("latin-1"))
+    return values
 
 
 def idempotency_key(values: Sequence[str]) -> str | None:

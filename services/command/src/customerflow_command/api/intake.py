@@ -14,6 +14,7 @@ from urllib.parse import unquote_to_bytes
 from uuid import UUID
 
 import litestar
+import msgspec
 from customerflow_shared import requests
 from customerflow_shared.events import Actor
 from customerflow_shared.ids import uuid7
@@ -80,16 +81,16 @@ class Customers:
         """
         _check_path(request)
         requests.parameters(request.scope["query_string"])
-        given = request.headers  # made anew each time that it is asked for
+        given = headers.given(request.scope)
         raw = await received(request, accepts.media_type, required=accepts.required)
         identifiers = tuple(map(requests.identifier, ids))
         _check_text(request)
-        key = headers.idempotency_key(given.getall("idempotency-key", []))
+        key = headers.idempotency_key(given.get("idempotency-key", ()))
         if key is None and self.require_key and request.method == "POST":
             raise Problem("idempotency-key-required", "Send an Idempotency-Key with every POST.")
-        precondition = if_match(", ".join(tags) if (tags := given.getall("if-match", [])) else None)
-        actor = headers.actor(given.getall("customerflow-actor", []))
-        correlation_id = headers.correlation_id(given.getall("customerflow-correlation-id", []))
+        precondition = if_match(", ".join(tags) if (tags := given.get("if-match", ())) else None)
+        actor = headers.actor(given.get("customerflow-actor", ()))
+        correlation_id = headers.correlation_id(given.get("customerflow-correlation-id", ()))
         body = json_object(raw) if raw or accepts.required else {}
         return Intake(
             accepts=accepts,
@@ -104,8 +105,7 @@ class Customers:
         )
 
 
-@dataclass(frozen=True, kw_only=True)
-class Intake:
+class Intake(msgspec.Struct, frozen=True, kw_only=True):
     """What a request says, read as far as that goes without knowing the customer."""
 
     accepts: Accepts
