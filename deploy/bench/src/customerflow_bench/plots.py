@@ -54,12 +54,12 @@ def _judged(name: str, scenario: Scenario) -> Iterator[Line]:
     for what, values, one in tables.targets(scenario):
         if one.at_least:
             wanted, reached = f">= {tables.number(one.at_least)}", [value / one.at_least for value in values]
-        elif isinstance(one, Bound) and one.at_most:
+        elif one.at_most:
             wanted, reached = f"<= {tables.number(one.at_most)}", [one.at_most / value for value in values]
         else:
             continue
         told = f"{tables.number(spread(values).middle)}, wanted {wanted}"
-        yield _line(f"{name}: {what}", [_mark(reached, 1)], told=told)
+        yield _line(f"{name}: {what}", [_mark(reached, 1)], told=told, missed=_is_missed(values, one))
 
 
 def _rates(scenario: Scenario) -> Iterator[Line]:
@@ -85,7 +85,7 @@ def _latencies(scenario: Scenario) -> Iterator[Line]:
 def _ratios(scenario: Scenario) -> Iterator[Line]:
     for what, values, one in tables.targets(scenario):
         if isinstance(one, Ratio):
-            yield _line(what, [_mark(values, one.at_least)])
+            yield _line(what, [_mark(values, one.at_least or one.at_most)], missed=_is_missed(values, one))
 
 
 _KINDS: Final[dict[str, Callable[[Scenario], Iterator[Line]]]] = {
@@ -95,9 +95,15 @@ _KINDS: Final[dict[str, Callable[[Scenario], Iterator[Line]]]] = {
 }
 
 
-def _line(name: str, marks: Sequence[dict[str, Any]], *, ours: bool = True, told: str = "") -> Line:
+def _is_missed(values: Sequence[float], one: Ratio | Bound) -> bool:
+    return tables.verdict(spread(values).middle, one) == tables.MISSED
+
+
+def _line(
+    name: str, marks: Sequence[dict[str, Any]], *, ours: bool = True, told: str = "", missed: bool = False
+) -> Line:
     told = told or " / ".join(tables.number(mark["middle"]) for mark in marks)
-    return {"name": name, "ours": ours, "marks": marks, "told": told}
+    return {"name": name, "ours": ours, "missed": missed, "marks": marks, "told": told}
 
 
 def _mark(values: Sequence[float], wanted: float | None) -> dict[str, Any]:

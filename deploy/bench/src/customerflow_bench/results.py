@@ -23,11 +23,12 @@ class Place(msgspec.Struct, frozen=True):
 
 
 class Ratio(msgspec.Struct, frozen=True, kw_only=True):
-    """One figure as so many times another one of the same rounds; `at_least` is what it should come to."""
+    """One figure as so many times another one of the same rounds, and what it should come to."""
 
     over: Place
     under: Place
     at_least: float | None = None
+    at_most: float | None = None
 
 
 class Bound(msgspec.Struct, frozen=True, kw_only=True):

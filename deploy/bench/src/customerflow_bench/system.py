@@ -90,6 +90,12 @@ class System:
         place: Any = self.redis.get(views.key(generation.decode(), "applied")) if generation else None
         return int(place.split()[0]) if place else 0
 
+    def customers(self) -> int:
+        """Whom the read model shows."""
+        generation: Any = self.redis.get(views.LIVE)
+        shown: Any = self.redis.zcard(views.key(generation.decode(), "order:created"))
+        return int(shown)
+
     def settle(self) -> None:
         """Return when nothing is under way from the event store to the read model. Raises NotSettled."""
         wait_until(lambda: self.unsent() == 0 and self.applied() >= self.head())

@@ -1,11 +1,13 @@
 """Results in Markdown: medians with the least and the most of the rounds."""
 
 from collections.abc import Iterator, Sequence
+from typing import Final
 
 from customerflow_bench import results
 from customerflow_bench.figures import difference, spread
 from customerflow_bench.results import Bound, Place, Ratio, Result, Scenario
 
+MISSED: Final = "missed"
 _ENOUGH = 3  # rounds, for a spread to mean anything
 
 
@@ -60,19 +62,17 @@ def _placed(place: Place) -> str:
 
 
 def _wanted(one: Ratio | Bound) -> str:
-    at_most = one.at_most if isinstance(one, Bound) else None
     words = ["" if one.at_least is None else f">= {number(one.at_least)}"]
-    words.append("" if at_most is None else f"<= {number(at_most)}")
+    words.append("" if one.at_most is None else f"<= {number(one.at_most)}")
     return " ".join(filter(None, words))
 
 
 def verdict(middle: float, one: Ratio | Bound) -> str:
     """Of the median; nothing where nothing is wanted."""
-    at_most = one.at_most if isinstance(one, Bound) else None
-    if one.at_least is None and at_most is None:
+    if one.at_least is None and one.at_most is None:
         return ""
-    missed = (one.at_least is not None and middle < one.at_least) or (at_most is not None and middle > at_most)
-    return "missed" if missed else "met"
+    missed = (one.at_least is not None and middle < one.at_least) or (one.at_most is not None and middle > one.at_most)
+    return MISSED if missed else "met"
 
 
 def comparison(before: Result, after: Result) -> Iterator[str]:

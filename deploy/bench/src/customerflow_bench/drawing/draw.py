@@ -1,7 +1,7 @@
 """Draws what it is told on standard input, in an environment of its own: `python draw.py FOLDER`.
 
-[{"name": ..., "kind": ..., "title": ..., "source": ..., "lines": [{"name": ..., "ours": ..., "told": ...,
-  "marks": [{"least": ..., "middle": ..., "most": ..., "wanted": ... or null}]}]}]
+[{"name": ..., "kind": ..., "title": ..., "source": ..., "lines": [{"name": ..., "ours": ..., "missed": ...,
+  "told": ..., "marks": [{"least": ..., "middle": ..., "most": ..., "wanted": ... or null}]}]}]
 
 Rates are bars from zero. What spans several powers of ten is points on a logarithmic scale, which has no zero for a bar
 to begin at: latencies, median and 99 % of one thing on one line; ratios, and what was reached, around one.
@@ -72,8 +72,7 @@ def _points(axes: Axes, lines: list[dict[str, Any]], kind: str) -> None:
         places = [place + 0.14 * (len(marks) - 1) - 0.28 * number for number in range(len(marks))]
         axes.plot([mark["middle"] for mark in marks], places, color=_colour(line), linewidth=3, alpha=0.3)
         for number, (mark, at) in enumerate(zip(marks, places, strict=True)):
-            missed = around_one and mark["wanted"] is not None and mark["middle"] < mark["wanted"]
-            colour = MISSED if missed else _colour(line)
+            colour = MISSED if line["missed"] else _colour(line)
             _whisker(axes, at, mark)
             axes.plot(mark["middle"], at, "o", color=colour, markerfacecolor="white" if number else colour, zorder=5)
             if kind != "reached":

@@ -7,15 +7,15 @@ The two systems are those of `make bench-reads`; their data is kept, and new cus
 import asyncio
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from statistics import median
-from typing import Final
+from typing import Any, Final
 
 from customerflow_bench import client, http_wire, reads, system, traffic
 from customerflow_bench.bench import Bench
-from customerflow_bench.figures import Measured, Row, Subject
+from customerflow_bench.figures import Measured, Row, Subject, percentile
 from customerflow_bench.load import fill, open_stack
 from customerflow_bench.results import Place, Ratio, Scenario, scenario
 from customerflow_bench.scenarios import commands, queries
@@ -25,7 +25,7 @@ LENGTHS: Final = (10, 100, 1000)  # events
 EACH: Final = 8  # customers with a stream of that length
 WARM: Final = 20  # changes of each
 PROGRAMS: Final = ("command", "relay", "projector", "query")
-COMMANDS, DETAIL = "commands/s", "details/s"
+COMMANDS, DETAIL, P50, P99 = "commands/s", "details/s", "p50, ms", "p99, ms"
 _BEYOND: Final = 20_000_000  # numbers that no load has come to
 _CHANGE = {"Content-Type": traffic.MERGE_PATCH}
 
@@ -37,21 +37,26 @@ def run(bench: Bench, small: int, large: int) -> Scenario:
         rows = bench.alternate([_subject(bench, few, small), _subject(bench, many, large)])
         asked = [reads.Subject(few.stack, small), reads.Subject(many.stack, large)]
         reads.measure(asked, bench.console)
-        for one in asked:
-            rows += _read(one)
+        rows += _read(asked)
         for number, grown in ((small, few), (large, many)):
-            rows += _programs(bench, grown, _named(number))
+            rows += _memory(grown, _named(number))
+        for number, grown in ((small, few), (large, many)):
+            rows += _starts(bench, grown, _named(number))
         bench.told("long streams")
-        rows += _streams(few)
-    ratios = [
-        Ratio(over=Place(_named(large), COMMANDS), under=Place(_named(small), COMMANDS), at_least=0.9),
-        Ratio(over=Place(_named(large), DETAIL), under=Place(_named(small), DETAIL), at_least=0.9),
-    ]
-    kinds = [f"{kind}, ms" for kind in asked[0].timed if kind.startswith(("list", "search"))]
-    ratios += [
-        Ratio(over=Place(_named(small), kind), under=Place(_named(large), kind), at_least=1 / 3) for kind in kinds
-    ]
-    return scenario(f"{small:,} customers and {large:,}", rows, ratios=ratios)
+        rows += streams(few)
+    less, more = _named(small), _named(large)
+    listed = [row.figure for row in rows if row.subject == less and row.figure.startswith(("list", "search"))]
+    return scenario(
+        f"{small:,} customers and {large:,}",
+        rows,
+        ratios=[
+            *(Ratio(over=Place(more, one), under=Place(less, one), at_least=0.9) for one in (COMMANDS, DETAIL)),
+            *(
+                Ratio(over=Place(more, one), under=Place(less, one), at_most=3 if one.endswith(P50) else None)
+                for one in listed
+            ),
+        ],
+    )
 
 
 @contextmanager
@@ -78,32 +83,40 @@ def _subject(bench: Bench, grown: System, customers: int) -> Subject:
     def measure() -> Measured:
         sent = commands.over_http(bench, grown, commands.interface(grown))
         read = queries.read(bench, grown.port("query"), asks, 200)
-        return {COMMANDS: sent[commands.RATE], DETAIL: read[queries.RATE]}
+        return {
+            COMMANDS: sent[commands.RATE],
+            **{f"commands {one}": sent[one] for one in (P50, P99)},
+            DETAIL: read[queries.RATE],
+            **{f"details {one}": read[one] for one in (P50, P99)},
+        }
 
     return Subject(_named(customers), measure)
 
 
-def _read(one: reads.Subject) -> Iterator[Row]:
-    """The medians of its rounds."""
-    for kind, timed in one.timed.items():
-        starts = range(0, len(timed.http), reads.REQUESTS)
-        rounds = tuple(median(timed.http[start : start + reads.REQUESTS]) / 1000 for start in starts)
-        yield Row(_named(one.customers), f"{kind}, ms", rounds)
+def _read(asked: list[reads.Subject]) -> Iterator[Row]:
+    """Medians by round; the 99 % of all rounds, for one of them has too few requests for it."""
+    for kind in asked[0].timed:
+        for one in asked:
+            took = [microseconds / 1000 for microseconds in one.timed[kind].http]
+            rounds = [took[start : start + reads.REQUESTS] for start in range(0, len(took), reads.REQUESTS)]
+            yield Row(_named(one.customers), f"{kind} {P50}", tuple(map(median, rounds)))
+            yield Row(_named(one.customers), f"{kind} {P99}", (percentile(took, 0.99),))
 
 
-def _programs(bench: Bench, grown: System, name: str) -> list[Row]:
-    memory = [Row(name, f"memory of {one}, MB", (float(grown.resident(one)),)) for one in PROGRAMS]
-    started = [partial(_started, grown, one) for one in PROGRAMS]
-    return memory + bench.alternate(
-        [
-            Subject(name, partial(_timed, f"start of {one}, s", start))
-            for one, start in zip(PROGRAMS, started, strict=True)
-        ]
-    )
+def _memory(grown: System, name: str) -> Iterator[Row]:
+    for one in PROGRAMS:
+        yield Row(name, f"memory of {one}, MB", (float(grown.resident(one)),))
+    told: Any = grown.redis.info("memory")
+    yield Row(name, "memory of Redis, MB", (told["used_memory_rss"] / 2**20,))
+    yield Row(name, "memory of Redis, bytes a customer", (told["used_memory"] / grown.customers(),))
 
 
-def _timed(figure: str, start: partial[float]) -> Measured:
-    return {figure: start()}
+def _starts(bench: Bench, grown: System, name: str) -> list[Row]:
+    return bench.alternate([Subject(name, partial(_timed, grown, one)) for one in PROGRAMS])
+
+
+def _timed(grown: System, program: str) -> Measured:
+    return {f"start of {program}, s": _started(grown, program)}
 
 
 def _started(grown: System, program: str) -> float:
@@ -118,40 +131,45 @@ def _started(grown: System, program: str) -> float:
 # --- long streams -----------------------------------------------------------------------------------------------------
 
 
-def _streams(grown: System) -> Iterator[Row]:
-    """A change by a process that has not seen the customer, then by one that has; and looks back."""
-    where, first = commands.interface(grown), grown.new_numbers()
-    streams = asyncio.run(_grow(where, first))
+def streams(grown: System) -> Iterator[Row]:
+    """A change by a process that has not seen the customer, from its snapshot and what came after that; then by one
+    that has; and what is asked about him.
+    """
+    where = commands.interface(grown)
+    long = asyncio.run(_grow(where, grown.new_numbers(), [length for length in LENGTHS for _ in range(EACH)]))
     grown.settle()
     _started(grown, "command")
-    for length, ids in streams.items():
+    asyncio.run(_grow(where, grown.new_numbers(), [2] * EACH))  # what a process does first takes longer, for anybody
+    for length in LENGTHS:
         name = f"streams of {length:,} events"
-        changed = asyncio.run(_change(where.port, ids, length))
-        yield Row(name, "first change after a start, ms", tuple(changed[0]))
-        yield Row(name, "change, ms", tuple(changed[1]))
+        ids = [customer for version, customer in long if version == length]
+        cold, warm = asyncio.run(_change(where.port, ids))
+        yield Row(name, "first change after a start, ms", tuple(cold))
+        yield Row(name, "change, ms", tuple(warm))
         grown.settle()
-        for kind, path in (("timeline", "/timeline"), ("as of the middle", f"?atVersion={length // 2}")):
+        asked = {"detail": "", "timeline": "/timeline", "as of the middle": f"?atVersion={length // 2}"}
+        for kind, path in asked.items():
             took = asyncio.run(_ask(grown.port("query"), [f"/v1/customers/{one}{path}" for one in ids * WARM]))
             yield Row(name, f"{kind}, ms", tuple(took))
 
 
-async def _grow(where: traffic.Interface, first: int) -> dict[int, list[str]]:
-    clients = await traffic.connect(where, len(LENGTHS) * EACH, first, len(LENGTHS) * EACH, seed=first)
-    lengths = [length for length in LENGTHS for _ in range(EACH)]
+async def _grow(where: traffic.Interface, first: int, lengths: Sequence[int]) -> list[tuple[int, str]]:
+    """A new customer for each length, by its version."""
+    clients = await traffic.connect(where, len(lengths), first, len(lengths), seed=first)
 
     async def grow(one: traffic.Client, length: int) -> tuple[int, str]:
         done = await one.register()
         while done.version < length:
             done = await one.change()
-        return length, done.customer
+        return done.version, done.customer
 
     grown = await asyncio.gather(*map(grow, clients, lengths))
     for one in clients:
         one.close()
-    return {length: [customer for long, customer in grown if long == length] for length in LENGTHS}
+    return grown
 
 
-async def _change(port: int, ids: list[str], version: int) -> tuple[list[float], list[float]]:
+async def _change(port: int, ids: list[str]) -> tuple[list[float], list[float]]:
     """Milliseconds: of each customer's first change, and of those after it."""
     connection = await http_wire.Connection.open(port)
     cold: list[float] = []
