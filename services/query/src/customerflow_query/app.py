@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
+from typing import cast
 
 from customerflow_shared import service
 from customerflow_shared.indexing import Lookups
@@ -15,9 +16,10 @@ from customerflow_query import api, read_model
 from customerflow_query.api import changes as changes_api
 from customerflow_query.api import documentation, history, lists, lookup, past, statistics
 from customerflow_query.changes import Changes, connect_bell
+from customerflow_query.fetching import Fetcher
 from customerflow_query.listing import Cursors, Lists, Place
 from customerflow_query.lookback import Mark
-from customerflow_query.read_model import ReadModel
+from customerflow_query.read_model import Pool, ReadModel
 from customerflow_query.reader import Reader
 
 
@@ -31,7 +33,8 @@ def query_api(config: QuerySettings) -> tuple[ASGIApp, service.Health]:
     RedisInstrumentor().instrument()
     redis = read_model.connect(config.redis_url)
     model = ReadModel(redis)
-    reader = Reader(model)
+    fetcher = Fetcher(cast(Pool, redis.connection_pool))
+    reader = Reader(ReadModel(fetcher))
     marks = Cursors(config.lookup_key, "history", Mark)
     # connections of their own: those who follow changes take none from those who ask
     bell, lines = connect_bell(config.redis_url), read_model.connect(config.redis_url)
@@ -44,7 +47,7 @@ def query_api(config: QuerySettings) -> tuple[ASGIApp, service.Health]:
     async def lifespan(_: Litestar) -> AsyncIterator[None]:
         async with service.background("follow", changes.follow), service.background("listen", changes.listen):
             yield
-        for client in (redis, bell, lines):
+        for client in (fetcher, redis, bell, lines):
             await client.aclose()
 
     app = service.create(
