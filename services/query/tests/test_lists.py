@@ -1,5 +1,6 @@
 """All pages of a list, one after the other, are what a loop over all customers gives, however the pages are found."""
 
+import asyncio
 import random
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -7,14 +8,15 @@ from uuid import UUID
 
 import msgspec
 import pytest
-from customerflow_query.listing import Cursors, Lists, Page, Place, question, sources
+from customerflow_query.listing import Cursors, Lists, Page, Place, question, script, walking
 from customerflow_query.listing import pages as listing_pages
 from customerflow_query.read_model import ReadModel, Rebuilding
 from customerflow_shared import indexing, views
+from customerflow_shared.problems import Problem
 from customerflow_shared.views import CustomerView, ErasedView, View, timestamp
 from redis.asyncio import Redis
 
-from .builders import GENERATION, KEY, NEXT
+from .builders import GENERATION, KEY, NEXT, customer
 from .populating import NOW, TAGS, TIMES, people, populate, somebody
 
 ROOMY: dict[str, int] = {}
@@ -30,22 +32,22 @@ def lists(model: ReadModel) -> Lists:
 @pytest.fixture(params=[ROOMY, WALKED, NARROW], ids=["roomy", "walked", "narrow"])
 def _sizes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, size in request.param.items():
-        monkeypatch.setattr(listing_pages, name, size)
+        monkeypatch.setattr(listing_pages if hasattr(listing_pages, name) else walking, name, size)
     if request.param:
-        monkeypatch.setattr(sources, "FEWEST", 2)
+        monkeypatch.setattr(walking, "FEWEST", 2)
 
 
-async def page_of(lists: Lists, model: ReadModel, body: dict[str, Any]) -> Page:
+async def page_of(lists: Lists, body: dict[str, Any]) -> Page:
     asked = question(body)
     start = lists.start(asked)
-    return (await model.read(lambda generation: lists.page(generation, asked, start))).value
+    return (await lists.read(asked, start)).value
 
 
-async def walk(lists: Lists, model: ReadModel, body: dict[str, Any]) -> list[str]:
+async def walk(lists: Lists, body: dict[str, Any]) -> list[str]:
     """The ids on all pages."""
     found: list[str] = []
     while True:
-        page = await page_of(lists, model, body)
+        page = await page_of(lists, body)
         assert len(page.documents) <= body.get("limit", 50)
         found += [msgspec.json.decode(one.document)["id"] for one in page.documents]
         if page.next is None:
@@ -161,28 +163,28 @@ def questions(chance: random.Random, number: int) -> Iterator[dict[str, Any]]:
 
 @pytest.mark.usefixtures("_sizes")
 @pytest.mark.parametrize("seed", range(3))
-async def test_all_pages_together_are_the_list(redis: Redis, model: ReadModel, lists: Lists, seed: int) -> None:
+async def test_all_pages_together_are_the_list(redis: Redis, lists: Lists, seed: int) -> None:
     chance = random.Random(seed)
     population = people(chance, 200)
     await populate(redis, population)
     for body in questions(chance, 50):
-        assert await walk(lists, model, body) == expected(population, body), body
+        assert await walk(lists, body) == expected(population, body), body
 
 
 @pytest.mark.usefixtures("_sizes")
 @pytest.mark.parametrize("sort", [direction + sort for sort in SORTS for direction in ("", "-")])
-async def test_everybody_comes_once_in_every_order(redis: Redis, model: ReadModel, lists: Lists, sort: str) -> None:
+async def test_everybody_comes_once_in_every_order(redis: Redis, lists: Lists, sort: str) -> None:
     population = people(random.Random(sort), 250)
     await populate(redis, population)
     body = {"status": ["active", "suspended", "archived", "erased"], "sort": sort, "limit": 9}
-    assert await walk(lists, model, body) == expected(population, body)
+    assert await walk(lists, body) == expected(population, body)
 
 
 @pytest.mark.parametrize("descending", [False, True])
 async def test_many_of_one_millisecond_are_gone_through(
-    redis: Redis, model: ReadModel, lists: Lists, monkeypatch: pytest.MonkeyPatch, descending: bool
+    redis: Redis, lists: Lists, monkeypatch: pytest.MonkeyPatch, descending: bool
 ) -> None:
-    monkeypatch.setattr(listing_pages, "CHUNK", 10)
+    monkeypatch.setattr(walking, "CHUNK", 10)
     monkeypatch.setattr(listing_pages, "GATHERED", 0)
     chance = random.Random(1)
     one = next(view for view in people(chance, 50) if isinstance(view, CustomerView) and view.status == "active")
@@ -192,12 +194,10 @@ async def test_many_of_one_millisecond_are_gone_through(
     for sort in ("createdAt", "updatedAt"):
         for more in ({}, {"createdAt": {"lt": timestamp(NOW)}}, {"status": [one.status, "archived"]}):
             body = {"sort": "-" * descending + sort, "limit": 5} | more
-            assert await walk(lists, model, body) == expected(population, body)
+            assert await walk(lists, body) == expected(population, body)
 
 
-async def test_who_comes_and_goes_between_pages_takes_no_place_from_others(
-    redis: Redis, model: ReadModel, lists: Lists
-) -> None:
+async def test_who_comes_and_goes_between_pages_takes_no_place_from_others(redis: Redis, lists: Lists) -> None:
     chance = random.Random(2)
     staying, leaving = people(chance, 200), people(chance, 50)
     for sort in ("-createdAt", "updatedAt", "name"):
@@ -207,7 +207,7 @@ async def test_who_comes_and_goes_between_pages_takes_no_place_from_others(
         found: list[str] = []
         place: dict[str, str] = {}
         while True:
-            page = await page_of(lists, model, body | place)
+            page = await page_of(lists, body | place)
             found += [msgspec.json.decode(one.document)["id"] for one in page.documents]
             if page.next is None:
                 break
@@ -231,53 +231,111 @@ async def remove(redis: Redis, view: View) -> None:
 
 
 @pytest.mark.parametrize("seed", range(3))
-async def test_a_total_is_exact(redis: Redis, model: ReadModel, lists: Lists, seed: int) -> None:
+async def test_a_total_is_exact(redis: Redis, lists: Lists, seed: int) -> None:
     chance = random.Random(seed)
     population = people(chance, 300)
     await populate(redis, population)
     for body in questions(chance, 60):
-        total = (await page_of(lists, model, body | {"count": "exact"})).total
+        total = (await page_of(lists, body | {"count": "exact"})).total
         assert total == (len(expected(population, body)), "eq"), body
 
 
 async def test_a_total_that_costs_too_much_is_a_lower_bound(
-    redis: Redis, model: ReadModel, lists: Lists, monkeypatch: pytest.MonkeyPatch
+    redis: Redis, lists: Lists, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(listing_pages, "COUNTED", 100)
     population = people(random.Random(3), 300)
     await populate(redis, population)
     body = {"type": ["person"], "count": "exact"}
-    total = (await page_of(lists, model, body)).total
+    total = (await page_of(lists, body)).total
     assert total
     assert total.relation == "gte"
     assert 20 < total.value <= 100 < len(expected(population, body))
-    assert (await page_of(lists, model, {"count": "exact"})).total == (len(expected(population, {})), "eq")
+    assert (await page_of(lists, {"count": "exact"})).total == (len(expected(population, {})), "eq")
 
 
 @pytest.mark.parametrize(
     "asked", [{"hasConsent": ["marketing/email"]}, {"tag": ["vip", "late", "new"], "type": ["person", "company"]}]
 )
 async def test_what_a_total_costs_is_bounded_by_look_ups(
-    redis: Redis, model: ReadModel, lists: Lists, monkeypatch: pytest.MonkeyPatch, asked: dict[str, Any]
+    redis: Redis, lists: Lists, monkeypatch: pytest.MonkeyPatch, asked: dict[str, Any]
 ) -> None:
-    monkeypatch.setattr(listing_pages, "CHUNK", 10)
+    monkeypatch.setattr(walking, "CHUNK", 10)
     monkeypatch.setattr(listing_pages, "COUNTED", 300)
     population = people(random.Random(6), 290)  # all of whom may be looked at, but not as often as this takes
     await populate(redis, population)
-    total = (await page_of(lists, model, asked | {"count": "exact"})).total
+    total = (await page_of(lists, asked | {"count": "exact"})).total
     assert total
     assert total.relation == "gte"
     assert 0 < total.value < len(expected(population, asked))
 
 
-async def test_a_page_looks_at_no_more_than_it_may(
-    redis: Redis, model: ReadModel, lists: Lists, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_few_totals_are_counted_at_a_time(redis: Redis, lists: Lists, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Others wait for a while; what need not be counted one by one, and pages without a total, do not wait."""
+    monkeypatch.setattr(listing_pages, "COUNT_WAIT", 0.05)
+    population = people(random.Random(7), 50)
+    await populate(redis, population)
+    counting, go_on, at_a_time = 0, asyncio.Event(), list[int]()
+    run = script.run
+
+    async def slow(redis: Redis, keys: Sequence[str], *asking: bytes) -> list[Any]:
+        nonlocal counting
+        if b"\xa8counting\xc3" not in asking[0]:
+            return await run(redis, keys, *asking)
+        counting += 1
+        at_a_time.append(counting)
+        await go_on.wait()
+        counting -= 1
+        return await run(redis, keys, *asking)
+
+    monkeypatch.setattr(script, "run", slow)
+    body: dict[str, Any] = {"type": ["person"], "count": "exact"}
+    async with asyncio.TaskGroup() as group:
+        begun = [group.create_task(page_of(lists, body)) for _ in range(listing_pages.COUNTS)]
+        while counting < listing_pages.COUNTS:
+            await asyncio.sleep(0)
+        with pytest.raises(Problem) as caught:
+            await page_of(lists, body)
+        assert (caught.value.code, caught.value.headers) == ("busy", {"Retry-After": "1"})
+        assert (await page_of(lists, {"count": "exact"})).total
+        assert (await page_of(lists, {"type": ["person"]})).documents
+        monkeypatch.setattr(listing_pages, "COUNT_WAIT", 30)
+        waiting = [group.create_task(page_of(lists, body)) for _ in range(5)]
+        await asyncio.sleep(0.2)
+        waiting.pop().cancel()
+        go_on.set()
+    totals = [task.result().total for task in [*begun, *waiting]]
+    assert totals == [(len(expected(population, body)), "eq")] * (listing_pages.COUNTS + 4)
+    assert max(at_a_time) == listing_pages.COUNTS
+
+
+async def test_only_the_first_forty_words_are_searched_for(redis: Redis, lists: Lists) -> None:
+    """And of a long one its beginning, counted in characters, as the index has it."""
+    long = "\u00e9\u0142\u738b" * 20
+    texts = [
+        " ".join(f"w{number:02}" for number in range(60)),
+        " ".join(["same"] * 50 + ["last"]),
+        " ".join([f"{long[:32]}{number}" for number in range(41)] + ["end"]),
+        long,
+    ]
+    chance = random.Random(8)
+    population: list[View] = [
+        msgspec.structs.replace(customer(UUID(int=chance.getrandbits(128))), name=text, legal_name=f"{text} and more")
+        for text in texts
+    ]
+    await populate(redis, population)
+    for q in ("w39", "w40", "w59", "last", "sa la", "end", long[:32], long[:33], long[:31], "and", "more an"):
+        for more in ({}, {"sort": "name"}, {"sort": "-createdAt", "type": ["person"]}):
+            body = {"q": q} | more
+            assert await walk(lists, body) == expected(population, body), body
+
+
+async def test_a_page_looks_at_no_more_than_it_may(redis: Redis, lists: Lists, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(listing_pages, "LOOKED_AT", 100)
     monkeypatch.setattr(listing_pages, "GATHERED", 0)
     population = people(random.Random(4), 300)
     await populate(redis, population)
-    page = await page_of(lists, model, {"tagAll": ["vip", "rare", "late", "b2b"], "q": "ma", "sort": "name"})
+    page = await page_of(lists, {"tagAll": ["vip", "rare", "late", "b2b"], "q": "ma", "sort": "name"})
     assert page.next is not None
     assert len(page.documents) < 5
 
@@ -305,7 +363,7 @@ async def test_a_page_is_whole_or_is_not_there(redis: Redis, model: ReadModel, l
             await populate(redis, population)
             model.redis = disturbing = Disturbed(redis, disturb, at)  # type: ignore[assignment]  # stands for it
             try:
-                page = (await model.read(lambda generation: lists.page(generation, asked, None))).value
+                page = (await lists.read(asked, None)).value
             except Rebuilding:
                 continue
             finally:
@@ -324,21 +382,9 @@ class Disturbed:
         if self._left == 0:
             await self._happens()
 
-    def pipeline(self, **options: Any) -> Any:
-        pipeline: Any = self.redis.pipeline(**options)
-        outer = self
-        execute = pipeline.execute
-
-        async def disturbed(*arguments: Any) -> Any:
-            await outer._tick()
-            return await execute(*arguments)
-
-        pipeline.execute = disturbed
-        return pipeline
-
     def __getattr__(self, name: str) -> Any:
         method = getattr(self.redis, name)
-        if name not in ("mget", "zrange", "zcount", "info"):
+        if name not in ("mget", "evalsha_ro", "eval_ro", "info"):
             return method
 
         async def disturbed(*arguments: Any, **options: Any) -> Any:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Generic, NamedTuple, TypeVar, cast
+from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar, cast
 from uuid import UUID
 
 from customerflow_shared import views
@@ -19,6 +19,9 @@ T = TypeVar("T")
 ATTEMPTS = 3
 FIRST_PAUSE = 0.002  # seconds
 LONGEST_PAUSE = 0.05
+
+Question: TypeAlias = Callable[[str], Awaitable[list[Any]]]
+"""Of a generation; see `ReadModel.ask`."""
 
 FAILURES = (RedisError, OSError, TimeoutError)
 """What a client raises if Redis does not answer."""
@@ -68,6 +71,9 @@ class State(NamedTuple):
     vouched: bytes | None
     freshness: Freshness
 
+    def has(self, wanted: Freshness) -> bool:
+        return self.freshness.position >= wanted.position and self.freshness.as_of >= wanted.as_of
+
 
 class Pool(BlockingConnectionPool):
     """Counts its connections: while none is new, it is still the same process that answers."""
@@ -109,8 +115,21 @@ class ReadModel:
     async def read(
         self, look: Callable[[str], Awaitable[T]], *, position: int = 0, since: int = 0, wait: float = 1.0
     ) -> Found[T]:
-        """What `look` finds in the live generation, once that has come to the position, and is known to have all that
-        there was at `since`, in milliseconds since 1970.
+        """What `look` finds in the live generation, which is asked for before and after it. As `attempt`."""
+
+        async def framed(reading: Reading) -> T:
+            await reading.ask(self._state_of)
+            value = await look(reading.generation)
+            await reading.ask(self._state_of)
+            return value
+
+        return await self.attempt(framed, position=position, since=since, wait=wait)
+
+    async def attempt(
+        self, look: "Callable[[Reading], Awaitable[T]]", *, position: int = 0, since: int = 0, wait: float = 1.0
+    ) -> Found[T]:
+        """What `look` finds by its questions in the live generation, once that has come to the position, and is known
+        to have all that there was at `since`, in milliseconds since 1970.
 
         A look that meets the end of its generation, or another process, is made anew. Raises PositionNotReached,
         Rebuilding or ReadModelUnavailable.
@@ -118,14 +137,13 @@ class ReadModel:
         deadline = asyncio.get_running_loop().time() + wait
         try:
             for _ in range(ATTEMPTS):
-                before = await self._reached(Freshness(position, since), deadline)
+                reading = Reading(self, Freshness(position, since), deadline)
                 try:
-                    value = await look(before.generation)
+                    value = await look(reading)
                 except Vanished:
                     continue
-                after = await self.state()
-                if after[:2] == before[:2] and await self.is_vouched_for(after):
-                    return Found(value, before.freshness)
+                if await self.is_vouched_for(reading.state):
+                    return Found(value, reading.state.freshness)
         except FAILURES as error:
             raise ReadModelUnavailable(type(error).__name__) from error
         raise Rebuilding("the read model changed again and again, or has been restarted")
@@ -134,32 +152,24 @@ class ReadModel:
         """Raises Vanished if one of them is not there."""
         if not customers:
             return []
-        found = await self.redis.mget([views.customer_key(generation, one) for one in customers])
-        if not all(found):
-            raise Vanished("a document")
-        return [views.split(cast(bytes, stored)) for stored in found]
+        return whole(await self.redis.mget([views.customer_key(generation, one) for one in customers]))
 
     async def state(self) -> State:
         """Raises Rebuilding if no generation of this schema is live."""
-        return (await self.fetch(lambda _: []))[0]
+        return (await self.ask(self._state_of))[0]
 
     async def fetch(self, keys: Callable[[str], Sequence[str]]) -> tuple[State, list[bytes | None]]:
-        """What lies at these keys of the live generation; which one that is, is asked for in the same command. Raises
-        as `state` does.
+        """What lies at these keys of the live generation. Raises as `state` does."""
+        return await self.ask(lambda generation: self.redis.mget(*state_keys(generation), *keys(generation)))
+
+    async def ask(self, question: Question) -> tuple[State, list[Any]]:
+        """What is answered in the live generation. An answer begins with what lies at `state_keys`: so which generation
+        is live is asked for in the same command. Raises as `state` does.
         """
         while True:
             generation = self._generation
             # a client without decode_responses gives bytes
-            live, vouched, applied, checked, *found = cast(
-                list[bytes | None],
-                await self.redis.mget(
-                    views.LIVE,
-                    views.VOUCHED,
-                    views.key(generation, "applied"),
-                    views.key(generation, "checked"),
-                    *keys(generation),
-                ),
-            )
+            live, vouched, applied, checked, *found = await question(generation)
             if live is None:
                 raise Rebuilding("no generation is live")
             if live.decode() == generation:
@@ -185,16 +195,74 @@ class ReadModel:
         """Raises Rebuilding or RedisError unless there is something to answer from."""
         await self.state()
 
-    async def _reached(self, wanted: Freshness, deadline: float) -> State:
+    async def reach(self, wanted: Freshness, deadline: float) -> None:
+        """Wait until everything that is wanted is shown. Raises PositionNotReached."""
         clock, pause = asyncio.get_running_loop().time, FIRST_PAUSE
-        while True:
-            state = await self.state()
-            if state.freshness.position >= wanted.position and state.freshness.as_of >= wanted.as_of:
-                return state
+        while not (state := await self.state()).has(wanted):
             if clock() + pause > deadline:
                 raise PositionNotReached(state.freshness)
             await asyncio.sleep(pause)
             pause = min(pause * 1.5, LONGEST_PAUSE)
+
+    def _state_of(self, generation: str) -> Awaitable[list[Any]]:
+        return cast(Awaitable[list[Any]], self.redis.mget(*state_keys(generation)))
+
+
+class Reading:
+    """One attempt to find something: all its questions are answered by the same generation in the same process."""
+
+    def __init__(self, model: ReadModel, wanted: Freshness, deadline: float) -> None:
+        self._model = model
+        self._wanted = wanted
+        self._deadline = deadline
+        self._state: State | None = None
+
+    @property
+    def state(self) -> State:
+        """As it was when the first question was answered."""
+        assert self._state is not None  # a look asks something
+        return self._state
+
+    @property
+    def generation(self) -> str:
+        return self.state.generation
+
+    async def ask(self, question: Question) -> list[Any]:
+        """Raises Vanished if it is answered by another generation or process than the first question was."""
+        state, found = await self._model.ask(question)
+        while self._state is None:
+            if state.has(self._wanted):
+                self._state = state
+            else:
+                await self._model.reach(self._wanted, self._deadline)
+                state, found = await self._model.ask(question)
+        if state[:2] != self._state[:2]:
+            raise Vanished("what was asked before")
+        return found
+
+    async def documents(self, customers: Sequence[UUID]) -> list[Stored]:
+        """Raises Vanished if one of them is not there."""
+
+        def stored(generation: str) -> Awaitable[list[Any]]:
+            keys = (views.customer_key(generation, one) for one in customers)
+            return cast(Awaitable[list[Any]], self._model.redis.mget(*state_keys(generation), *keys))
+
+        return whole(await self.ask(stored)) if customers else []
+
+
+STATE_KEYS = 4
+
+
+def state_keys(generation: str) -> tuple[str, ...]:
+    """Of what the answer to every question begins with."""
+    return views.LIVE, views.VOUCHED, views.key(generation, "applied"), views.key(generation, "checked")
+
+
+def whole(found: Sequence[Any]) -> list[Stored]:
+    """Raises Vanished if one is not there."""
+    if not all(found):
+        raise Vanished("a document")
+    return [views.split(stored) for stored in found]
 
 
 def _freshness(applied: bytes | None, checked: bytes | None) -> Freshness:

@@ -25,7 +25,7 @@ from msgspec import UNSET, Meta, UnsetType
 from customerflow_query.api import documentation
 from customerflow_query.api.documentation import query
 from customerflow_query.api.fields import selected
-from customerflow_query.api.freshness import PARAMETERS, Asked, asked, headers_of, read
+from customerflow_query.api.freshness import PARAMETERS, Asked, asked, headers_of
 from customerflow_query.listing import Lists, Page, Question, question
 from customerflow_query.listing.asking import (
     BOUNDS,
@@ -40,7 +40,7 @@ from customerflow_query.listing.asking import (
     SORTS,
     STATUSES,
 )
-from customerflow_query.read_model import Freshness, ReadModel
+from customerflow_query.read_model import Freshness
 
 PATH = "/v1/customers"
 
@@ -159,12 +159,10 @@ _LINK = {"Link": 'The addresses of the next page and of the first: `</v1/custome
         "customers",
         {200: Answer("A page of the list.", Listing, headers=_LINK, example=_EXAMPLE)},
         *_DOCUMENTED,
-        problems=["cursor-invalid", "cursor-mismatch", *ASKED],
+        problems=["cursor-invalid", "cursor-mismatch", "busy", *ASKED],
     ),
 )
-async def list_customers(
-    request: Request[Any, Any, Any], model: NamedDependency[ReadModel], lists: NamedDependency[Lists]
-) -> Response[bytes]:
+async def list_customers(request: Request[Any, Any, Any], lists: NamedDependency[Lists]) -> Response[bytes]:
     """Filters are combined by and; of a filter that is repeated any value will do, but for tagAll.
 
     A customer that changes while you go from page to page may change its place: it may come twice or not at all in a
@@ -172,7 +170,7 @@ async def list_customers(
     """
     given = requests.parameters(request.scope["query_string"], (*_SINGLE, *PARAMETERS), repeatable=REPEATABLE)
     wanted = asked(given, request.scope["headers"])
-    page, names, freshness = await _page(model, lists, _question(given), wanted)
+    page, names, freshness = await _page(lists, _question(given), wanted)
     headers = headers_of(freshness, wanted) | {"Link": _links(given, page.next)}
     return Response(_answer(page, names), media_type=JSON, headers=headers)
 
@@ -194,30 +192,26 @@ async def list_customers(
             "invalid-fields",
             "cursor-invalid",
             "cursor-mismatch",
+            "busy",
         ],
     ),
 )
-async def search_customers(
-    request: Request[Any, Any, Any], model: NamedDependency[ReadModel], lists: NamedDependency[Lists]
-) -> Response[bytes]:
+async def search_customers(request: Request[Any, Any, Any], lists: NamedDependency[Lists]) -> Response[bytes]:
     """Every word of `q` begins a word of the customer's name, social, legal or trade name; accents and case do not
     matter. By relevance, names with the very word come before those with longer ones. Without `q` it is the list, with
     its filters out of sight of logs.
     """
     wanted = asked(requests.parameters(request.scope["query_string"], PARAMETERS), request.scope["headers"])
     asking = question(json_object(await received(request, JSON)))
-    page, names, freshness = await _page(model, lists, asking, wanted)
+    page, names, freshness = await _page(lists, asking, wanted)
     return Response(_answer(page, names), media_type=JSON, headers=headers_of(freshness, wanted))
 
 
 ROUTES = [list_customers, search_customers]
 
 
-async def _page(
-    model: ReadModel, lists: Lists, asking: Question, wanted: Asked
-) -> tuple[Page, frozenset[str], Freshness]:
-    start = lists.start(asking)
-    page, freshness = await read(model, wanted, lambda generation: lists.page(generation, asking, start))
+async def _page(lists: Lists, asking: Question, wanted: Asked) -> tuple[Page, frozenset[str], Freshness]:
+    page, freshness = await lists.read(asking, lists.start(asking), position=wanted.position, wait=wanted.wait)
     return page, asking.fields, freshness
 
 

@@ -1,7 +1,8 @@
 """Lists and searches of customers: what is asked for, how it is found at a bounded cost, and where a page goes on.
 
-`asking` reads a question and is pure; `sources` give candidates in order; `conditions` test them; `pages` chooses the
-cheapest source and fills a page from it; `cursors` remember where it ended.
+`asking` reads a question and is pure; `conditions` make of it sources of candidates in order, and tests; `script` is
+what Redis does with them, `walking` how it is asked; `pages` are made of those that pass; `cursors` remember where one
+ended.
 """
 
 from customerflow_query.listing.asking import Question, question

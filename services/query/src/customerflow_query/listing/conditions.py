@@ -1,179 +1,122 @@
-"""What customers of a list must satisfy: how many satisfy each part, who does, and whether one of an order does.
+"""What customers of a list must satisfy, as sources of candidates and as tests of them; in words of the script's."""
 
-No command touches more than the customers of one chunk, except those that count, which take a time that grows with the
-logarithm of what is counted.
-"""
+from typing import Literal
 
-from collections.abc import Awaitable, Callable, Sequence
-from functools import partial
-from itertools import compress
-from typing import Any, NamedTuple, TypeAlias, cast
+import msgspec
+from customerflow_shared import indexing
 
-from customerflow_shared import indexing, views
-from redis.asyncio import Redis
-
-from customerflow_query.listing.asking import Filters, Range
-from customerflow_query.listing.sources import Place, beginning
+from customerflow_query.listing.asking import Filters, Question, Range
+from customerflow_query.listing.sources import EVERYBODY, NAMED, Place, Source, beginning, between
+from customerflow_query.read_model import STATE_KEYS
 
 CREATED, UPDATED, NAME = "order:created", "order:updated", "order:name"
-DOCUMENT = 5  # look-ups that take as long as to read one document
+NAMES, WORDS = "names", "words"
+
+# facets of which a customer has one at most: their sets have nobody in common
+_ALONE = tuple(
+    facet("") for facet in (indexing.status_facet, indexing.type_facet, indexing.stage_facet, indexing.locale_facet)
+)
 
 
-Check: TypeAlias = Callable[[Sequence[bytes], Sequence[Place]], Awaitable[list[bool]]]
+class Check(msgspec.Struct, frozen=True, kw_only=True):
+    """A test, by keys of which any or none has the customer, by its score, or by its names.
 
-
-class Part(NamedTuple):
-    """One of the conditions: facets of which one is there, a word, or a range of one of the orders by time."""
-
-    size: int
-    facets: tuple[str, ...] = ()
-    word: int | None = None
-    order: str | None = None
-
-
-def size(part: Part) -> int:
-    return part.size
-
-
-class Index:
-    """The indexes of one generation."""
-
-    def __init__(self, redis: Redis, generation: str) -> None:
-        self.redis = redis
-        self.generation = generation
-
-    def key(self, name: str) -> str:
-        return views.key(self.generation, name)
-
-    async def pipelined(self, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
-        """The answers to the commands, in one round trip; others may come between them."""
-        if not commands:
-            return []
-        async with self.redis.pipeline(transaction=False) as pipeline:
-            for command in commands:
-                pipeline.execute_command(*command)
-            return await pipeline.execute()
-
-    async def scores(self, name: str, customers: Sequence[bytes]) -> list[float | None]:
-        (found,) = await self.pipelined([("ZMSCORE", self.key(name), *customers)]) if customers else ([],)
-        return cast(list[float | None], found)
-
-    async def names(self, customers: Sequence[bytes]) -> list[str]:
-        """As `indexing.names` gives them; empty for those that have none."""
-        if not customers:
-            return []
-        (found,) = await self.pipelined([("HMGET", self.key("names"), *customers)])
-        return [one.decode() if one else "" for one in found]
-
-    async def parts(self, filters: Filters) -> list[Part]:
-        """Each condition with the number of customers that satisfy it at most, by which the smallest is chosen."""
-        created = _range(filters.created)
-        facets = [("ZCOUNT", self.key(f"facet:{facet}"), *created) for group in filters.groups for facet in group]
-        words = [("ZLEXCOUNT", self.key("words"), *beginning(word.encode())) for word in filters.words]
-        orders = {UPDATED: filters.updated} if filters.updated != Range() else {}
-        if not filters.groups and (filters.created != Range() or not (words or orders)):
-            orders[CREATED] = filters.created  # facets are counted within its range already
-        ranges = [("ZCOUNT", self.key(name), *_range(within)) for name, within in orders.items()]
-        answers = iter(await self.pipelined([*facets, *words, *ranges]))
-        parts = [Part(sum(next(answers) for _ in group), facets=group) for group in filters.groups]
-        parts += [Part(next(answers), word=number) for number, _ in enumerate(words)]
-        parts += [Part(next(answers), order=name) for name in orders]
-        return parts
-
-    async def members(self, part: Part, filters: Filters) -> list[bytes]:
-        """All customers of a small part; some twice, if they have several of its facets or words."""
-        within = _range(filters.updated if part.order == UPDATED else filters.created)
-        if part.word is not None:
-            commands: list[tuple[Any, ...]] = [
-                ("ZRANGE", self.key("words"), *beginning(filters.words[part.word].encode()), "BYLEX")
-            ]
-        else:
-            names = [part.order] if part.order else [f"facet:{facet}" for facet in part.facets]
-            commands = [("ZRANGE", self.key(name), *within, "BYSCORE") for name in names]
-        return [member[-indexing.ID :] for found in await self.pipelined(commands) for member in found]
-
-
-class Test:
-    """Whether customers satisfy all conditions but those that their source satisfies by itself.
-
-    The smallest part comes first, for each is asked of those only that satisfy the ones before. `asked` is how often a
-    customer was looked up in an index, by which the cost of a page is bounded; `each` how often one is at most.
+    Those from sources in `spared_by` satisfy it anyway; `sized_by` tells by which sources how many satisfy it.
     """
 
-    def __init__(
-        self, index: Index, filters: Filters, parts: Sequence[Part], *, source: Part, relevance: bool = False
-    ) -> None:
-        """By `relevance` they come once for each word by which they are found."""
-        self._index = index
-        self._filters = filters
-        self._relevance = relevance
-        self.asked = 0
-        others = sorted((part for part in parts if part != source), key=size)
-        checks: list[Check] = []
-        for part in others:
-            if part.facets:
-                checks.append(partial(self._with, part.facets))
-            elif part.word is not None and self._named not in checks:
-                checks.append(self._named)
-        if filters.words and self._named not in checks:
-            checks.append(self._named)
+    kind: Literal["any", "none", "within", "named"]
+    keys: tuple[int, ...]
+    spared_by: tuple[int, ...] = ()
+    sized_by: tuple[int, ...] = ()
+    low: float = float("-inf")
+    high: float = float("inf")
+
+
+class Conditions:
+    """Of a list. Numbers of keys, sources and words begin at 1, as Lua counts."""
+
+    def __init__(self, filters: Filters) -> None:
+        self.filters = filters
+        self.keys: dict[str, int] = {}
+        self.sources: list[Source] = []
+        self.checks: list[Check] = []
+        self.facets: list[int] = []
+        self.words: list[int] = []
+        self._orders: dict[str, int] = {}
+        for group in filters.groups:
+            self.facets.append(self._facets(group))
+        for word, text in enumerate(filters.words, 1):
+            low, high = beginning(text)
+            source = Source(keys=(self.key(WORDS),), low=low, high=high, by="BYLEX", word=word, disjoint=False)
+            self.words.append(self._add(source))
+        if filters.updated != Range():
+            self._orders[UPDATED] = self._by_time(UPDATED)
+        if not filters.groups and (filters.created != Range() or not self.sources):
+            self._orders[CREATED] = self._by_time(CREATED)  # facets are counted within its range already
+        self.counted = [*range(1, len(self.sources) + 1)]
+        self._test()
+
+    def key(self, name: str) -> int:
+        return self.keys.setdefault(name, STATE_KEYS + len(self.keys) + 1)
+
+    def order(self, name: str) -> int:
+        """Of a whole order, within its range if there is one."""
+        if name not in self._orders:
+            if name == NAME:
+                low, high = EVERYBODY if self.filters.erased else NAMED
+                source = Source(keys=(self.key(NAME),), low=low, high=high, by="BYLEX", counted=False)
+                self._orders[name] = self._add(source)
+            else:
+                self._orders[name] = self._by_time(name, counted=False)
+        return self._orders[name]
+
+    def ordered(self, question: Question, start: Place | None) -> list[int]:
+        """The sources that are in the order that is wanted; of them the smallest is walked."""
+        match question.sort.removeprefix("-"):
+            case "relevance":
+                return self.words if start is None else [self.words[start.word]]
+            case "createdAt":
+                return self.facets or [self.order(CREATED)]
+            case "updatedAt":
+                return [self.order(UPDATED)]
+            case _:
+                return [self.order(NAME)]
+
+    def _facets(self, group: tuple[str, ...]) -> int:
+        keys = tuple(self.key(f"facet:{facet}") for facet in group)
+        low, high = between(self.filters.created)
+        disjoint = len(group) == 1 or all(facet.startswith(_ALONE) for facet in group)
+        number = self._add(Source(keys=keys, low=low, high=high, disjoint=disjoint))
+        self.checks.append(Check(kind="any", keys=keys, spared_by=(number,), sized_by=(number,)))
+        return number
+
+    def _by_time(self, name: str, *, counted: bool = True) -> int:
+        low, high = between(self.filters.updated if name == UPDATED else self.filters.created)
+        return self._add(Source(keys=(self.key(name),), low=low, high=high, counted=counted))
+
+    def _add(self, source: Source) -> int:
+        self.sources.append(source)
+        return len(self.sources)
+
+    def _test(self) -> None:
+        filters = self.filters
+        if filters.words:
+            self.checks.append(Check(kind="named", keys=(self.key(NAMES),), sized_by=tuple(self.words)))
         if filters.without:
-            checks.append(partial(self._without, filters.without))
-        if filters.created != Range() and not source.facets and source.order != CREATED:
-            checks.append(partial(self._within, CREATED, filters.created))
-        if filters.updated != Range() and source.order != UPDATED:
-            checks.append(partial(self._within, UPDATED, filters.updated))
-        self._checks = checks
-        self.each = sum(len(part.facets) or 1 for part in others) + len(checks)
-        if filters.consents:
-            self.each += DOCUMENT  # it tells whether one has expired
-
-    @property
-    def is_needed(self) -> bool:
-        return bool(self._checks)
-
-    async def passed(self, places: Sequence[Place]) -> list[Place]:
-        """Those that satisfy all, in the same order."""
-        for check in self._checks:
-            if places:
-                places = [*compress(places, await check([one.customer for one in places], places))]
-        return [*places]
-
-    async def _with(self, facets: Sequence[str], customers: Sequence[bytes], _: Sequence[Place]) -> list[bool]:
-        self.asked += len(customers) * len(facets)
-        keys = [self._index.key(f"facet:{facet}") for facet in facets]
-        answers = await self._index.pipelined([("ZMSCORE", key, *customers) for key in keys])
-        return [any(score is not None for score in scores) for scores in zip(*answers, strict=True)]
-
-    async def _without(self, facets: Sequence[str], customers: Sequence[bytes], places: Sequence[Place]) -> list[bool]:
-        return [not has for has in await self._with(facets, customers, places)]
-
-    async def _within(self, name: str, within: Range, customers: Sequence[bytes], _: Sequence[Place]) -> list[bool]:
-        self.asked += len(customers)
-        scores = await self._index.scores(name, customers)
-        return [score is not None and within.holds(score) for score in scores]
-
-    async def _named(self, customers: Sequence[bytes], places: Sequence[Place]) -> list[bool]:
-        self.asked += 2 * len(customers)  # a text is about twice as dear as a number
-        names = await self._index.names(customers)
-        return [self._is_found(one, found) for one, found in zip(places, names, strict=True)]
-
-    def _is_found(self, one: Place, names: str) -> bool:
-        words = indexing.words(names)
-        if not all(any(word.startswith(asked) for word in words) for asked in self._filters.words):
-            return False
-        # of several words by which a customer is found only the first one counts
-        return not self._relevance or one.member == first_member(one.customer, words, self._filters.words[one.word])
+            keys = tuple(self.key(f"facet:{facet}") for facet in filters.without)
+            self.checks.append(Check(kind="none", keys=keys))
+        if filters.created != Range():
+            spared = (*self.facets, self.order(CREATED))
+            self.checks.append(_within(self.key(CREATED), filters.created, spared))
+        if filters.updated != Range():
+            self.checks.append(_within(self.key(UPDATED), filters.updated, (self.order(UPDATED),)))
 
 
-def first_member(customer: bytes, words: Sequence[str], asked: str) -> bytes | None:
-    """By which a customer stands first in the order of a word that is asked for."""
-    found = [word.encode() for word in words if word.startswith(asked)]
-    return min(word + b"\0" + customer for word in found) if found else None
-
-
-def _range(within: Range) -> tuple[int | str, str]:
-    return (
-        "-inf" if within.gte is None else within.gte,
-        "+inf" if within.lt is None else f"({within.lt}",
+def _within(key: int, within: Range, spared_by: tuple[int, ...]) -> Check:
+    return Check(
+        kind="within",
+        keys=(key,),
+        spared_by=spared_by,
+        low=float("-inf") if within.gte is None else within.gte,
+        high=float("inf") if within.lt is None else within.lt,
     )

@@ -3,46 +3,41 @@
 What a page costs has a bound, however many customers there are: it looks at no more than `LOOKED_AT` candidates, looks
 them up in indexes about `ASKED` times, and puts no more than `GATHERED` in order itself. If that is used up the page is
 short, and `next` goes on where it ended.
+
+Redis finds a page by itself (`script`), and is then asked for its documents: two round trips. More are needed where
+little of much passes, for a total that is counted one by one, and if too many of those found turn out to have a consent
+that has expired.
 """
 
-from collections.abc import Callable, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Literal, NamedTuple
 from uuid import UUID
 
 import msgspec
 from customerflow_shared import indexing
+from customerflow_shared.problems import Problem
 from customerflow_shared.values import ConsentState
 from customerflow_shared.views import Stored, timestamp
 
-from customerflow_query.listing.asking import Filters, Question
-from customerflow_query.listing.conditions import (
-    CREATED,
-    DOCUMENT,
-    NAME,
-    UPDATED,
-    Index,
-    Part,
-    Test,
-    first_member,
-    size,
-)
+from customerflow_query.listing.asking import Question
+from customerflow_query.listing.conditions import Conditions
 from customerflow_query.listing.cursors import Cursors
-from customerflow_query.listing.sources import EVERYBODY, NAMED, ByBytes, ByTime, Gathered, Place, Source, beginning
-from customerflow_query.read_model import ReadModel, Vanished
+from customerflow_query.listing.sources import Place
+from customerflow_query.listing.walking import EVERYBODY, Walk
+from customerflow_query.read_model import Found, Reading, ReadModel, Vanished
 
 LOOKED_AT = 10_000
 ASKED = 10_000
 GATHERED = 2_000
-CHUNK = 1_000
-STEP = 100  # candidates at least, so that what is left of a budget is not spent in ever smaller chunks
 COUNTED = 100_000  # candidates for a total, and about so many times they are looked up
-AT_ONCE = 200  # documents
-
-# facets of which a customer has one at most: their sets have nobody in common
-_ALONE = tuple(
-    facet("") for facet in (indexing.status_facet, indexing.type_facet, indexing.stage_facet, indexing.locale_facet)
-)
+SERVED = 4_000  # candidates or look-ups before Redis serves others: some 4 ms
+COUNTS = 2  # totals that are counted one by one at a time
+COUNT_WAIT = 1.0  # seconds for one to begin
+DOCUMENT = 5  # look-ups that take as long as to read one document
+AT_ONCE = 256  # documents
 
 
 class Total(NamedTuple):
@@ -56,11 +51,6 @@ class Page(NamedTuple):
     documents: Sequence[Stored]
     next: str | None
     total: Total | None
-
-
-class _Plan(NamedTuple):
-    source: Source
-    test: Test
 
 
 class _Consent(msgspec.Struct, frozen=True, rename="camel"):
@@ -84,145 +74,117 @@ class Lists:
         self._model = model
         self._cursors = cursors
         self._now = now
+        self._counts = asyncio.Semaphore(COUNTS)
 
     def start(self, question: Question) -> Place | None:
         """After which the page begins. Raises Problem `cursor-invalid` or `cursor-mismatch`."""
         return None if question.cursor is None else self._cursors.read(question.cursor, question.digest())
 
-    async def page(self, generation: str, question: Question, start: Place | None) -> Page:
-        """Raises Vanished."""
-        index, filters = Index(self._model.redis, generation), question.filters
-        parts = await index.parts(filters)
-        total = await self._total(index, filters, parts) if question.count else None
-        plan = await _plan(index, question, parts, start)
-        places, end = await self._walk(plan, index, question, start)
-        documents = await self._documents(index, places, erased=filters.erased)
+    async def read(
+        self, question: Question, start: Place | None, *, position: int = 0, wait: float = 1.0
+    ) -> Found[Page]:
+        """Raises as `ReadModel.attempt` does, and Problem `busy`."""
+        return await self._model.attempt(
+            lambda reading: self._page(reading, question, start), position=position, wait=wait
+        )
+
+    async def _page(self, reading: Reading, question: Question, start: Place | None) -> Page:
+        conditions, limit = Conditions(question.filters), question.limit
+        walk = self._walk(reading, conditions, question, start, LOOKED_AT, ASKED)
+        walk.in_order(question, GATHERED)
+        consents = bool(question.filters.consents)
+        found, documents, end = list[Place](), list[Stored](), start
+        while len(found) <= limit and not walk.is_spent:
+            missing = limit + 1 - len(found)
+            # consents of half of them may have expired
+            batch = await walk.more(min(AT_ONCE, 2 * missing) if consents else missing, SERVED)
+            places = batch.places
+            if consents:
+                consenting = await self._consenting(reading, question, places, missing)
+                places = [one for one, _ in consenting]
+                documents += [stored for _, stored in consenting]
+            found += places
+            end = None if batch.ended else batch.last
+            if batch.ended:
+                break
+        if len(found) > limit:
+            end = found[limit - 1]
+        if not consents:
+            documents = await self._documents(reading, question, found[:limit])
+        total = await self._total(reading, conditions, question, walk.sizes) if question.count else None
         cursor = None if end is None else self._cursors.made(question.digest(), end)
-        return Page(documents, cursor, total)
+        return Page(documents[:limit], cursor, total)
 
-    async def _walk(
-        self, plan: _Plan, index: Index, question: Question, after: Place | None
-    ) -> tuple[list[Place], Place | None]:
-        """The customers of the page, and where the next one goes on; None if this is the last one."""
-        limit, found, looked_at = question.limit, list[Place](), 0
-        count = min(CHUNK, 4 * limit if plan.test.is_needed else limit + 1)
-        while looked_at < LOOKED_AT and plan.test.asked < ASKED:
-            affordable = (ASKED - plan.test.asked) // max(1, plan.test.each)
-            places, ended = await plan.source.after(after, min(count, LOOKED_AT - looked_at, max(STEP, affordable)))
-            found += await self._passed(plan.test, index, question.filters, places, enough=limit + 1 - len(found))
-            if len(found) > limit:
-                return found[:limit], found[limit - 1]
-            if ended:
-                return found, None
-            after, looked_at, count = places[-1], looked_at + len(places), min(CHUNK, 2 * count)
-        return found, after
+    def _walk(
+        self,
+        reading: Reading,
+        conditions: Conditions,
+        question: Question,
+        start: Place | None,
+        look_at: int,
+        ask: int,
+    ) -> Walk:
+        extra = DOCUMENT if question.filters.consents else 0
+        return Walk(self._model.redis, reading, conditions, question, start, look_at=look_at, ask=ask, extra=extra)
 
-    async def _passed(
-        self, test: Test, index: Index, filters: Filters, places: Sequence[Place], *, enough: int
-    ) -> list[Place]:
-        passed = await test.passed(places)
-        if not filters.consents:
-            return passed
-        found: list[Place] = []
-        now, wanted = timestamp(self._now()), frozenset(filters.consents)
-        for first in range(0, len(passed), AT_ONCE):
-            batch = passed[first : first + AT_ONCE]
-            test.asked += DOCUMENT * len(batch)
-            documents = await self._documents(index, batch, erased=False)
-            found += [one for one, stored in zip(batch, documents, strict=True) if _consents_to(stored, wanted, now)]
+    async def _consenting(
+        self, reading: Reading, question: Question, places: Sequence[Place], enough: int
+    ) -> list[tuple[Place, Stored]]:
+        """Those whose consent has not expired, with their documents, which tell it."""
+        found: list[tuple[Place, Stored]] = []
+        now, wanted = timestamp(self._now()), frozenset(question.filters.consents)
+        for first in range(0, len(places), AT_ONCE):
+            batch = places[first : first + AT_ONCE]
+            documents = await self._documents(reading, question, batch)
+            pairs = zip(batch, documents, strict=True)
+            found += [(one, stored) for one, stored in pairs if _consents_to(stored, wanted, now)]
             if len(found) >= enough:
                 break
         return found
 
-    async def _documents(self, index: Index, places: Sequence[Place], *, erased: bool) -> list[Stored]:
-        customers = [UUID(bytes=one.customer) for one in places]
-        documents = await self._model.documents(index.generation, customers)
-        if not erased and any(stored.erased for stored in documents):
+    async def _documents(self, reading: Reading, question: Question, places: Sequence[Place]) -> list[Stored]:
+        documents = await reading.documents([UUID(bytes=one.customer) for one in places])
+        if not question.filters.erased and any(stored.erased for stored in documents):
             raise Vanished("erased since it was found")
         return documents
 
-    async def _total(self, index: Index, filters: Filters, parts: Sequence[Part]) -> Total:
-        smallest = _smallest(parts)
-        alone = len(parts) == 1 and not filters.without and not filters.consents
-        if not smallest.size or (alone and _is_disjoint(smallest)):
-            return Total(smallest.size, "eq")
-        source = _walked(index, filters, smallest)
-        test = Test(index, filters, parts, source=smallest, relevance=smallest.word is not None)
-        value = looked_at = 0
-        after: Place | None = None
-        while looked_at < COUNTED and test.asked < COUNTED:
-            places, ended = await source.after(after, min(CHUNK, COUNTED - looked_at))
-            value += len(await self._passed(test, index, filters, places, enough=CHUNK + 1))
-            if ended:
-                return Total(value, "eq")
-            after, looked_at = places[-1], looked_at + len(places)
+    async def _total(self, reading: Reading, conditions: Conditions, question: Question, sizes: Sequence[int]) -> Total:
+        filters = question.filters
+        smallest = min(conditions.counted, key=lambda number: sizes[number - 1])
+        source, size = conditions.sources[smallest - 1], sizes[smallest - 1]
+        alone = len(conditions.counted) == 1 and not filters.without and not filters.consents
+        if not size or (alone and source.disjoint):
+            return Total(size, "eq")
+        walk = self._walk(reading, conditions, question, None, COUNTED, COUNTED)
+        walk.counting(smallest, sizes, only=not filters.consents)
+        async with self._counting():
+            value = 0
+            while not walk.is_spent:
+                batch = await walk.more(AT_ONCE if filters.consents else EVERYBODY, SERVED)
+                if filters.consents:
+                    value += len(await self._consenting(reading, question, batch.places, AT_ONCE))
+                else:
+                    value += batch.number
+                if batch.ended:
+                    return Total(value, "eq")
         return Total(value, "gte")
 
-
-async def _plan(index: Index, question: Question, parts: Sequence[Part], start: Place | None) -> _Plan:
-    """The smallest part is walked if it is in the order that is wanted, or gathered if it is small enough; else the
-    order itself is walked, or a part that is in it.
-    """
-    filters, descending = question.filters, question.sort.startswith("-")
-    smallest = _smallest(parts)
-    order = question.sort.removeprefix("-")
-    word = 0
-    if order == "relevance":
-        of_words = [part for part in parts if part.word is not None]
-        walked = _smallest(of_words) if start is None else of_words[start.word]
-        word = walked.word or 0
-    elif order == "createdAt":
-        walked = _smallest([part for part in parts if part.facets] or [_whole(parts, CREATED)])
-    else:
-        walked = _whole(parts, NAME if order == "name" else UPDATED)
-    if smallest.size <= GATHERED and smallest != walked:
-        customers = [*dict.fromkeys(await index.members(smallest, filters))]
-        places = await _placed(index, filters, order, word, customers)
-        return _Plan(Gathered(places, descending=descending), Test(index, filters, parts, source=smallest))
-    source = _walked(index, filters, walked, descending=descending)
-    return _Plan(source, Test(index, filters, parts, source=walked, relevance=order == "relevance"))
-
-
-def _walked(index: Index, filters: Filters, part: Part, *, descending: bool = False) -> Source:
-    if part.word is not None:
-        words = beginning(filters.words[part.word].encode())
-        return ByBytes(index.redis, index.key("words"), words, word=part.word, descending=descending)
-    if part.order == NAME:
-        return ByBytes(index.redis, index.key(NAME), EVERYBODY if filters.erased else NAMED, descending=descending)
-    names = [part.order] if part.order else [f"facet:{facet}" for facet in part.facets]
-    within = filters.updated if part.order == UPDATED else filters.created
-    return ByTime(index.redis, [index.key(name) for name in names], within, descending=descending)
-
-
-async def _placed(index: Index, filters: Filters, order: str, word: int, customers: Sequence[bytes]) -> list[Place]:
-    """Where customers stand in an order; those that do not stand in it are left out."""
-    if order in ("createdAt", "updatedAt"):
-        scores = await index.scores(CREATED if order == "createdAt" else UPDATED, customers)
-        return [Place(score, one) for one, score in zip(customers, scores, strict=True) if score is not None]
-    names = await index.names(customers)
-    if order == "name":
-        return [
-            Place(0, indexing.name_member(found, UUID(bytes=one))) for one, found in zip(customers, names, strict=True)
-        ]
-    members = (
-        first_member(one, indexing.words(found), filters.words[word])
-        for one, found in zip(customers, names, strict=True)
-    )
-    return [Place(0, member, word) for member in members if member]
-
-
-def _whole(parts: Sequence[Part], order: str) -> Part:
-    """An order, within its range if there is one."""
-    return next((part for part in parts if part.order == order), Part(0, order=order))
-
-
-def _smallest(parts: Sequence[Part]) -> Part:
-    return min(parts, key=size)
-
-
-def _is_disjoint(part: Part) -> bool:
-    """Whether no customer is counted twice in its size."""
-    return part.word is None and (len(part.facets) < 2 or all(one.startswith(_ALONE) for one in part.facets))
+    @asynccontextmanager
+    async def _counting(self) -> AsyncIterator[None]:
+        """Who counts one by one keeps Redis from others: few do at a time. Raises Problem `busy`."""
+        try:
+            async with asyncio.timeout(COUNT_WAIT):
+                await self._counts.acquire()
+        except TimeoutError:
+            raise Problem(
+                "busy",
+                "Too many totals are being counted; ask again shortly, or without count=exact.",
+                headers={"Retry-After": "1"},
+            ) from None
+        try:
+            yield
+        finally:
+            self._counts.release()
 
 
 def _consents_to(stored: Stored, wanted: frozenset[str], now: str) -> bool:
