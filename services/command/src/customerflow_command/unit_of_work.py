@@ -19,7 +19,7 @@ from customerflow_shared.problems import Problem
 from customerflow_shared.values import ExternalId
 
 from customerflow_command.commit import GroupCommit
-from customerflow_command.customer.claims import Claim, Uniqueness, claims, external_id_claim
+from customerflow_command.customer.claims import Claim, Uniqueness, changed_claims, external_id_claim
 from customerflow_command.customer.commands import (
     Command,
     RegisterCustomer,
@@ -143,15 +143,15 @@ class UnitOfWork:
         data_key = new_data_key() if known.key is None else self._keys.unwrap(known.key)
         key = known.key or self._keys.wrap(data_key)
         recorded = self._record(request, customer_id, known.version, events, now)
-        held, holds = claims(known.state, self._unique), claims(after, self._unique)
-        take = {self._hashed(claim): claim for claim in holds - held}
+        taken, released = changed_claims(known.state, after, self._unique)
+        take = {self._hashed(claim): claim for claim in taken}
         erases = any(isinstance(event, CustomerErased) for event in events)
         due_before, due_at = known.state and due(known.state), due(after)
         unit = Unit(
             customer_id=customer_id,
             events=[(one, seal(one.event, data_key, one.customer_id, one.event_id)) for one in recorded],
             take=frozenset(take),
-            release=frozenset(map(self._hashed, held - holds)),
+            release=frozenset(map(self._hashed, released)),
             new_key=key if known.state is None else None,
             erase=erases,
             due_at=msgspec.UNSET if due_at == due_before else due_at,
@@ -160,9 +160,9 @@ class UnitOfWork:
         )
         try:
             position = await self._commit.write(unit)
-        except ClaimTaken as taken:
+        except ClaimTaken as error:
             self._store.cache.doubt(customer_id)
-            claimed = [take[claim] for claim in taken.claims]
+            claimed = [take[claim] for claim in error.claims]
             if isinstance(command, UpsertCustomer) and external_id_claim(command.external_id) in claimed:
                 raise VersionTaken from None  # somebody else has just registered it
             raise ValueTaken(command, claimed) from None

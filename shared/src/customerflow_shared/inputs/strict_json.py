@@ -9,7 +9,7 @@ from customerflow_shared.problems import Problem
 def json_object(body: bytes) -> dict[str, Any]:
     """Raises Problem `malformed-json` for anything but one JSON object with unique member names."""
     try:
-        value = json.loads(body.decode("utf-8"), object_pairs_hook=_unique_members, parse_constant=_refuse_constant)
+        value = _decoder.decode(body.decode("utf-8"))
     except UnicodeDecodeError as error:
         raise Problem("malformed-json", f"The body is not UTF-8: byte {error.start}.") from None
     except json.JSONDecodeError as error:
@@ -38,3 +38,6 @@ def _unique_members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _refuse_constant(_: str) -> None:
     raise _Refused("NaN and Infinity are not JSON.")
+
+
+_decoder = json.JSONDecoder(object_pairs_hook=_unique_members, parse_constant=_refuse_constant)

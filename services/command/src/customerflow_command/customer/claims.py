@@ -15,6 +15,9 @@ class Claim(NamedTuple):
     normal_form: str
 
 
+_NONE = frozenset[Claim]()
+
+
 class Uniqueness(Struct, frozen=True, kw_only=True):
     """What must be unique besides external ids, which always are. Families share a phone."""
 
@@ -23,9 +26,24 @@ class Uniqueness(Struct, frozen=True, kw_only=True):
     phone: bool = False
 
 
+def changed_claims(
+    before: Customer | None, after: Customer, unique: Uniqueness
+) -> tuple[frozenset[Claim], frozenset[Claim]]:
+    """What is to be taken, and what to be given back."""
+    if before is not None and _holdings(before) == _holdings(after):
+        return _NONE, _NONE
+    held, holds = claims(before, unique), claims(after, unique)
+    return holds - held, held - holds
+
+
 def claims(customer: Customer | None, unique: Uniqueness) -> frozenset[Claim]:
     """An archived customer keeps what it holds, so that restoring cannot conflict; an erased one has nothing left."""
     return frozenset() if customer is None else frozenset(_held(customer, unique))
+
+
+def _holdings(customer: Customer) -> tuple[object, ...]:
+    """All that claims are made of."""
+    return customer.external_ids, customer.email, customer.phone, customer.tax_ids
 
 
 def _held(customer: Customer, unique: Uniqueness) -> Iterator[Claim]:

@@ -9,9 +9,8 @@ from customerflow_shared.events import (
     CustomerPhoneChanged,
     CustomerProfileChanged,
 )
-from customerflow_shared.values import Attribute, PersonalProfile, Profile
+from customerflow_shared.values import Attribute, PersonalProfile, Profile, given_fields
 from msgspec import UNSET
-from msgspec.structs import replace
 
 from customerflow_command.customer.commands import ChangeCustomer
 from customerflow_command.customer.limits import MAX_ATTRIBUTES, require_at_most
@@ -49,13 +48,10 @@ def change_profile(customer: Customer, command: ChangeCustomer) -> list[Customer
 
 def difference(customer: Customer, wanted: Fields) -> tuple[Fields, Fields]:
     """What really changes, and what was there before; all else is UNSET."""
-    nothing = type(wanted)()
-    present = {name: getattr(customer, name) for name in wanted.__struct_fields__}
-    changed = {
-        name: value for name in present if (value := getattr(wanted, name)) is not UNSET and value != present[name]
-    }
-    previous = {name: present[name] for name in changed if present[name] is not None}
-    return replace(nothing, **changed), replace(nothing, **previous)
+    changed = {name: value for name, value in given_fields(wanted).items() if value != getattr(customer, name)}
+    previous = {name: present for name in changed if (present := getattr(customer, name)) is not None}
+    fields = type(wanted)
+    return fields(**changed), fields(**previous)
 
 
 def paths(fields: Profile | PersonalProfile) -> tuple[str, ...]:
