@@ -98,6 +98,30 @@ def test_the_normal_form_of_a_number_is_its_own(region: str) -> None:
     assert e164(None)(written) == written
 
 
+@st.composite
+def written_by_programs(draw: st.DrawFn) -> str:
+    """Numbers in E.164, or nearly: some digits are others, and what is dialled at home may stand before them."""
+    example = phonenumbers.example_number(draw(st.sampled_from(sorted(phonenumbers.SUPPORTED_REGIONS))))
+    assert example is not None
+    national = list(str(example.national_number))
+    for place, digit in draw(st.dictionaries(st.integers(0, len(national) - 1), st.integers(0, 9), max_size=3)).items():
+        national[place] = str(digit)
+    prefix = draw(st.sampled_from(["", "", "0", "1", "8", "9", "15", "90", "044"]))
+    return f"+{example.country_code}{prefix}{''.join(national)}"
+
+
+@given(written_by_programs())
+def test_a_number_as_programs_write_it_is_as_the_library_has_it(written: str) -> None:
+    try:
+        number = phonenumbers.parse(written)
+    except phonenumbers.NumberParseException:
+        number = phonenumbers.PhoneNumber()
+    if phonenumbers.is_valid_number(number):
+        assert e164(None)(written) == phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+    else:
+        assert code(lambda: e164(None)(written)) == "phone-invalid"
+
+
 @pytest.mark.parametrize(
     ("written", "region", "expected"),
     [

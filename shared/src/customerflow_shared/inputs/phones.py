@@ -5,9 +5,11 @@ one that begins with `00`, and calls possible what no telephone has.
 """
 
 import re
+from functools import cache
 from typing import Any
 
 import phonenumbers
+from phonenumbers import COUNTRY_CODE_TO_REGION_CODE, PhoneMetadata, PhoneNumber
 
 from customerflow_shared.inputs.countries import country
 from customerflow_shared.inputs.fields import Fields, Parser, Unfit
@@ -17,6 +19,7 @@ MAX_PHONE = 40
 
 _DASHES = str.maketrans(dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2212", "-"))
 _SYNTAX = re.compile(r"\+?[0-9 ().\-/]*[0-9][0-9 ().\-/]*")
+_E164 = re.compile(r"\+[1-9][0-9]{6,14}")
 _INTERNATIONAL_PREFIX = re.compile(r"[ ().\-/]*0[ ().\-/]*0")
 
 
@@ -38,12 +41,37 @@ def e164(region: str | None) -> Parser[str]:
             raise Unfit("phone-ambiguous-prefix", "Write + instead of 00 before the code of a country.")
         if region is None and not written.startswith("+"):
             raise Unfit("phone-country-required", "Begin the number with + and its country, or give `phoneCountry`.")
-        try:
-            number = phonenumbers.parse(written, region)
-        except phonenumbers.NumberParseException:
-            number = None
+        number = _international(written) or _parsed(written, region)
         if number is None or not phonenumbers.is_valid_number(number):
             raise Unfit("phone-invalid", "There is no such number in its country.")
         return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
 
     return parse
+
+
+def _international(written: str) -> PhoneNumber | None:
+    """What the library's parser makes of a number as programs write it, in a fraction of its time. None if it is none,
+    or begins with what the parser might take off.
+    """
+    if not _E164.fullmatch(written):
+        return None
+    for end in (2, 3, 4):
+        code, national = int(written[1:end]), written[end:]
+        if code in COUNTRY_CODE_TO_REGION_CODE:
+            return None if _national_prefix(code).match(national) else PhoneNumber(code, int(national))
+    return None
+
+
+@cache
+def _national_prefix(code: int) -> re.Pattern[str]:
+    """What is dialled before a number at home, and zeros, which are part of a number in Italy."""
+    metadata = PhoneMetadata.metadata_for_region_or_calling_code(code, COUNTRY_CODE_TO_REGION_CODE[code][0])
+    prefix = metadata and metadata.national_prefix_for_parsing
+    return re.compile(f"0|(?:{prefix})" if prefix else "0")
+
+
+def _parsed(written: str, region: str | None) -> PhoneNumber | None:
+    try:
+        return phonenumbers.parse(written, region)
+    except phonenumbers.NumberParseException:
+        return None
