@@ -14,7 +14,7 @@ from customerflow_shared.views import Stored
 from customerflow_query.read_model import FAILURES, UNKNOWN, Found, ReadModel, ReadModelUnavailable, Rebuilding
 
 LARGEST_FETCH = 256
-FETCHES = 4  # at a time; fewer than connections, so that none has to wait for one
+FETCHES = 4  # at a time; what is asked for meanwhile goes with the next one
 
 
 Waiting: TypeAlias = asyncio.Future[Found[Stored | None]]
