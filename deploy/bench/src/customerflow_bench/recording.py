@@ -34,6 +34,7 @@ def recorded(redis_port: int, heard: Callable[[Command], None]) -> Iterator[int]
         loop.call_soon_threadsafe(server.close)
         loop.call_soon_threadsafe(loop.stop)
         thread.join(10)
+        loop.close()
 
 
 async def _pass(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, heard: Callable[[bytes], None]) -> None:
