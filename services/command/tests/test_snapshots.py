@@ -24,7 +24,7 @@ EVENTS = 12
 
 @pytest.fixture(autouse=True)
 def _short_pages(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store, "FEED_PAGE", 5)
+    monkeypatch.setattr(store, "FOLDED_AT_ONCE", 5)
     monkeypatch.setattr(store, "LONG", 10)
 
 

@@ -24,7 +24,8 @@ log = structlog.get_logger()
 
 FEED_PAGE = 500
 FEED_SLICE = 50  # events that are read, or told, without a pause
-LONG = 2 * FEED_PAGE  # events, after which a snapshot is worth while
+FOLDED_AT_ONCE = 100  # events of one customer; if there are more, a snapshot is looked for
+LONG = 2 * FOLDED_AT_ONCE  # events, after which a snapshot is worth while
 MAX_VERSION = 2**32 - 1  # that a row can have
 
 EVENT_COLUMNS = (
@@ -184,7 +185,7 @@ class Store:
                 "WHERE e.customer_id = %s AND e.version > %s ORDER BY e.version LIMIT %s",
                 customer_id.bytes,
                 known.version,
-                FEED_PAGE,
+                FOLDED_AT_ONCE,
             )
             if rows:
                 events = [self._reader.read(row).event for row in rows]
@@ -192,10 +193,10 @@ class Store:
                 known = Known(state, rows[-1].version, rows[-1].key, rows[-1].recorded_at.replace(tzinfo=UTC))
                 self.cache.put(customer_id, known)
             self.cache.trust(customer_id)
-            if len(rows) < FEED_PAGE:
+            if len(rows) < FOLDED_AT_ONCE:
                 break
             folded += len(rows)
-            if folded == FEED_PAGE and (snapshot := await self._snapshots.find(customer_id)):
+            if folded == FOLDED_AT_ONCE and (snapshot := await self._snapshots.find(customer_id)):
                 known = max(known, Known(*snapshot, known.recorded_at), key=lambda one: one.version)
         if folded >= LONG and known.state and known.key:
             self._long[customer_id] = Snapshot(known.state, known.version, known.key)
