@@ -1,7 +1,7 @@
 """What Redis does for a page by itself: it chooses by what is walked, reads candidates in order, tests them.
 
 A script, since what is tested depends on what was read, and what is read on what was counted: each would be a round
-trip. It only reads. Nobody else is served meanwhile, so
+trip. It only reads. Nobody else is served meanwhile, so what it may look at is bounded by who asks.
 """
 
 from collections.abc import Sequence
