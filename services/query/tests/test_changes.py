@@ -92,6 +92,29 @@ async def test_nothing_is_told_before_what_comes_before_it(api: httpx.AsyncClien
         assert await events.changes(3) == [11, 12, 13]
 
 
+async def test_redis_is_not_asked_for_changes_that_nobody_follows(api: httpx.AsyncClient, redis: Redis) -> None:
+    async def looks() -> int:
+        statistics: Any = await redis.info("commandstats")
+        return int(statistics.get("cmdstat_zcard", {}).get("calls", 0))
+
+    async with following(api) as events:
+        await events.next()
+    async with asyncio.timeout(10):
+        await asyncio.sleep(stream.POLL)
+        while await looks():  # it is still being noticed that the client has left
+            await redis.config_resetstat()
+            await asyncio.sleep(2 * stream.POLL)
+    for position in range(11, 15):
+        await handle(redis, [notice(position)], applied=position)
+        await asyncio.sleep(stream.POLL)
+    assert await looks() == 0
+    async with following(api, after=10) as events:
+        await events.next()
+        assert await events.changes(4) == [11, 12, 13, 14]
+        await handle(redis, [notice(15)], applied=15)
+        assert await events.changes(1) == [15]
+
+
 async def test_what_the_bell_does_not_tell_is_seen_all_the_same(api: httpx.AsyncClient, redis: Redis) -> None:
     async with following(api) as events:
         await events.next()

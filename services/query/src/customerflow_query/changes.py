@@ -1,14 +1,14 @@
 """The change stream: what has happened to customers, in the order of positions, without gaps.
 
-One follower per process reads each line once, into a ring that all clients read from, each at its own pace from a place
-of its own. Who has fallen behind the ring reads from Redis. Lines are shown up to `applied` only: what comes later than
-its position is then never passed over.
+While there are clients, one follower per process reads each line once, into a ring that all of them read from, each at
+its own pace from a place of its own. Who has fallen behind the ring reads from Redis. Lines are shown up to `applied`
+only: what comes later than its position is then never passed over.
 """
 
 import asyncio
 from bisect import bisect_right
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from operator import attrgetter
 from typing import NamedTuple
 
@@ -104,6 +104,20 @@ class Changes:
         """Set when there is more, or the end has come; then another one takes its place."""
         self.closed = False
         self.clients: set[Cut] = set()
+        self._followed = asyncio.Event()
+
+    @contextmanager
+    def told_to(self, client: Cut) -> Iterator[None]:
+        """There is one more client meanwhile."""
+        self.clients.add(client)
+        self._followed.set()
+        try:
+            yield
+        finally:
+            if not self.closed:  # at the end, whoever has not taken all of it is cut off
+                self.clients.discard(client)
+            if not self.clients:
+                self._followed.clear()
 
     def close(self) -> None:
         """Clients are to end; who takes nothing any more is cut off."""
@@ -127,11 +141,15 @@ class Changes:
         return Lines(lines, lines[-1].position if len(lines) == BATCH else max(position, self._top))
 
     async def follow(self) -> None:
-        """Keep the ring, as long as the process lives."""
+        """Keep the ring while somebody needs it, as long as the process lives."""
         patience = Patience("following the changes")
 
         async def look_again_and_again() -> None:
             while True:
+                if not self._followed.is_set():
+                    await self._followed.wait()
+                    self._ring.clear()
+                    self._floor = self._top = END
                 self._rung.clear()
                 await self._look()
                 patience.rewarded()
@@ -147,9 +165,10 @@ class Changes:
         patience = Patience("listening for changes")
 
         async def hear() -> None:
+            await self._followed.wait()
             async with self._bell.pubsub() as messages:
                 await messages.subscribe(views.CHANGED)
-                while True:
+                while self._followed.is_set():
                     if await messages.get_message(ignore_subscribe_messages=True, timeout=PING_EVERY):
                         self._rung.set()
                     patience.rewarded()
@@ -160,6 +179,7 @@ class Changes:
     async def _look(self) -> None:
         if self._top == END:
             self._floor = self._top = await self.now()
+            self._tell()  # who has looked before may wait for what is below
         while True:
             page = await self._page(self._top, PAGE)
             if _is_gap(self._top, page):

@@ -114,17 +114,13 @@ async def _stream(changes: Changes, place: int, wanted: Wanted, cut: Cut) -> Asy
     """What the client is told; if it does not take it in time, it is cut off."""
     telemetry.end_request()
     loop = asyncio.get_running_loop()
-    changes.clients.add(cut)
-    try:
+    with changes.told_to(cut):
         async for told in _told(changes, place, wanted):
             late = loop.call_later(TAKEN_WITHIN, cut)
             try:
                 yield told
             finally:
                 late.cancel()
-    finally:
-        if not changes.closed:  # at the end, whoever has not taken all of it is cut off
-            changes.clients.discard(cut)
 
 
 async def _told(changes: Changes, place: int, wanted: Wanted) -> AsyncIterator[bytes]:
