@@ -227,8 +227,8 @@ log.file = false
     )
 
 
-# what has nothing to do sleeps at once: on few cores, the others need them
-IDLE = "+sbwt none +sbwtdcpu none +sbwtdio none"
+# one thread of work, and what has nothing to do sleeps at once: on few cores, the others need them
+IDLE = "+sbwt none +sbwtdcpu none +sbwtdio none +S 1:1"
 
 
 def rabbitmq_env(instance: Instance, programs: Path) -> dict[str, str]:
