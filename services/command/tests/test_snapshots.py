@@ -55,6 +55,15 @@ async def with_snapshot(write_side: WriteSide) -> tuple[UUID, Known]:
     return customer, folded
 
 
+async def test_a_history_has_a_snapshot_once_commands_have_made_it_long(write_side: WriteSide) -> None:
+    customer = await a_long_history(write_side)
+    known = msgspec.structs.replace(await write_side.store.load(customer), recorded_at=None)
+    await write_side.store.take_snapshots()
+    ((version, _),) = await held(write_side, customer)
+    assert version == store.LONG
+    assert await forgotten(write_side, customer) == known
+
+
 async def test_a_snapshot_leads_to_the_same_state(write_side: WriteSide, monkeypatch: pytest.MonkeyPatch) -> None:
     customer, folded = await with_snapshot(write_side)
     ((version, sealed),) = await held(write_side, customer)

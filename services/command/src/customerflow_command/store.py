@@ -198,12 +198,22 @@ class Store:
             folded += len(rows)
             if folded == FOLDED_AT_ONCE and (snapshot := await self._snapshots.find(customer_id)):
                 known = max(known, Known(*snapshot, known.recorded_at), key=lambda one: one.version)
-        if folded >= LONG and known.state and known.key:
-            self._long[customer_id] = Snapshot(known.state, known.version, known.key)
+        if folded >= LONG:
+            self._note_long(customer_id, known)
         return known
 
+    def remember(self, customer_id: UUID, known: Known, before: int) -> None:
+        """The customer as it is since a command, which has found it at the version `before`."""
+        self.cache.put(customer_id, known)
+        if known.version // LONG > before // LONG:
+            self._note_long(customer_id, known)
+
+    def _note_long(self, customer_id: UUID, known: Known) -> None:
+        if known.state and known.key:
+            self._long[customer_id] = Snapshot(known.state, known.version, known.key)
+
     async def take_snapshots(self) -> None:
-        """Of the customers whose long histories have been folded since the last time."""
+        """Of the customers whose histories have become long, or been found so, since the last time."""
         while self._long:
             await self._snapshots.take(*self._long.popitem())
 

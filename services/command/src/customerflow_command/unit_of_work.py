@@ -170,7 +170,9 @@ class UnitOfWork:
             # whatever happened, what is remembered may be out of date
             self._store.cache.doubt(customer_id)
             raise
-        self._store.cache.put(customer_id, Known(after, outcome.version, None if erases else key, now))
+        self._store.remember(
+            customer_id, Known(after, outcome.version, None if erases else key, now), before=known.version
+        )
         return msgspec.structs.replace(outcome, position=position)
 
     def _record(
