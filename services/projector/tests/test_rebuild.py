@@ -113,12 +113,15 @@ async def test_a_generation_of_another_schema_is_not_compared(model: ReadModel, 
 
 
 class Busy(EventStore):
-    """While it is read, more events happen, and the live projection applies them to what it finds."""
+    """While every other page is read, more events happen, and the live projection applies them to what it finds. Not at
+    each: what happens between the reading of a page and its storing is behind at the look that follows.
+    """
 
     def __init__(self, model: ReadModel, events: list[Recorded], later: list[Recorded], *, page: int) -> None:
         super().__init__(events, page=page)
         self.model = model
         self.later = list(later)
+        self.pages = 0
 
     async def by_customer(self, after: UUID) -> AsyncIterator[tuple[int, list[Recorded | Place]]]:
         async for found in super().by_customer(after):
@@ -131,6 +134,9 @@ class Busy(EventStore):
             await self._go_on()
 
     async def _go_on(self) -> None:
+        self.pages += 1
+        if self.pages % 2 == 0:
+            return
         batch, self.later = self.later[:3], self.later[3:]
         self.events += batch
         await project_live(self.model, self, batch)
