@@ -66,6 +66,30 @@ async def test_only_the_holder_of_the_lock_switches(model: ReadModel, redis: Red
     assert await model.generations() == (NEW, None, None)
 
 
+async def test_a_switch_whose_answer_was_lost_can_be_asked_for_again(model: ReadModel, redis: Redis) -> None:
+    await redis.set(views.LIVE, OLD)
+    await model.hold(LOCK, "one", 10)
+    await model.begin(NEW)
+    for _ in range(2):
+        await generations.switch(model, views.BUILDING, NEW, OLD, holder="one", keep=10)
+        assert await model.generations() == (NEW, None, OLD)
+    for _ in range(2):
+        await generations.switch(model, views.PREVIOUS, OLD, NEW, holder="one", keep=10)
+        assert await model.generations() == (OLD, None, NEW)
+
+
+async def test_a_command_whose_connection_is_cut_is_sent_again(redis: Redis, cf_redis_url: str) -> None:
+    connection = await redis.client_id()  # of the one in the pool
+    waiting = asyncio.ensure_future(redis.blpop(["late"], timeout=3))
+    async with Redis.from_url(cf_redis_url) as other:
+        while str(connection) not in {one["id"] for one in await other.client_list() if one["cmd"] == "blpop"}:
+            await asyncio.sleep(0.01)
+        await other.client_kill_filter(_id=str(connection))
+        await asyncio.sleep(0.1)
+        await other.rpush("late", "come")
+    assert await waiting == (b"late", b"come")
+
+
 async def test_a_generation_that_is_no_longer_being_built_is_not_switched_to(model: ReadModel) -> None:
     """Its builder was suspended, and another has built meanwhile and dropped what it found."""
     await model.hold(LOCK, "one", 10)

@@ -169,6 +169,19 @@ async def test_a_server_that_goes_away_in_the_middle_is_asked_again_once(redis: 
         assert wire.connections == 2
 
 
+async def test_so_it_is_by_what_is_asked_through_redis_py(redis: Redis, cf_redis_url: str) -> None:
+    await redis.set("one", "1")
+    async with wired(cf_redis_url) as (fetcher, wire):
+        await fetcher.get("one")
+        wire.open.clear()
+        asked = asyncio.ensure_future(fetcher.get("one"))
+        await asyncio.sleep(0.02)
+        wire.cut()
+        wire.open.set()
+        assert await asked == b"1"
+        assert wire.connections == 2
+
+
 async def test_a_connection_that_was_cut_while_nobody_asked_is_made_anew(redis: Redis, cf_redis_url: str) -> None:
     await redis.set("one", "1")
     async with wired(cf_redis_url) as (fetcher, wire):

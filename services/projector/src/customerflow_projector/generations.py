@@ -24,11 +24,13 @@ SCAN_PAGE = 1000
 # the live one. ARGV: the lock's holder, the next generation, the live one (empty: none), milliseconds for which the
 # live one stays the way back (0: it does not), whether the next one may know less. Only the holder of the lock may
 # switch, and only what it has seen: one that was suspended may hold the lock again, but the generations are others.
-# Answers 1; 0: something is not as it was seen; -1: the next one has yet to catch up.
+# Answers 1, also if it comes a second time, its answer having been lost; 0: something is not as it was seen; -1: the
+# next one has yet to catch up.
 _SWITCH = """
 local function position(key) return tonumber(string.match(redis.call('GET', key) or '0', '^%d+')) end
-if redis.call('GET', KEYS[1]) ~= ARGV[1] or redis.call('GET', KEYS[3]) ~= ARGV[2]
-  or (redis.call('GET', KEYS[2]) or '') ~= ARGV[3] then return 0 end
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+if redis.call('GET', KEYS[2]) == ARGV[2] then return 1 end
+if redis.call('GET', KEYS[3]) ~= ARGV[2] or (redis.call('GET', KEYS[2]) or '') ~= ARGV[3] then return 0 end
 if ARGV[5] == '0' and position(KEYS[5]) < position(KEYS[6]) then return -1 end
 redis.call('SET', KEYS[2], ARGV[2])
 redis.call('DEL', KEYS[3], KEYS[4])

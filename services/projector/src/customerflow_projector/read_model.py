@@ -17,10 +17,10 @@ from customerflow_shared.views import View
 from opentelemetry import trace
 from opentelemetry.instrumentation.utils import suppress_instrumentation
 from redis.asyncio import BlockingConnectionPool, Connection, Redis
+from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
 from redis.connection import HiredisRespSerializer
-from redis.exceptions import NoScriptError
-from redis.retry import Retry
+from redis.exceptions import ConnectionError, NoScriptError
 
 from customerflow_projector.indexes import Command, commands_between
 
@@ -247,8 +247,8 @@ _packer = HiredisRespSerializer()
 
 
 def connect(url: str) -> Redis:
-    """A client that gives up on a silent server after 5 seconds and does not repeat commands: what is repeated here
-    is guarded by versions.
+    """A client that gives up on a silent server after 5 seconds. What was asked on a connection that is cut is asked
+    again: whatever it is may be done twice.
     """
     pool = BlockingConnectionPool.from_url(
         url,
@@ -258,7 +258,7 @@ def connect(url: str) -> Redis:
         socket_timeout=5,
         socket_connect_timeout=5,
         health_check_interval=30,
-        retry=Retry(ExponentialBackoff(cap=0.5, base=0.05), 2),
+        retry=Retry(ExponentialBackoff(cap=0.5, base=0.05), 2, (ConnectionError,)),
     )
     return Redis.from_pool(pool)  # which closes its connections with it
 

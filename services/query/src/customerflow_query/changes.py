@@ -18,8 +18,9 @@ from customerflow_shared.patience import Patience
 from customerflow_shared.views import Notice
 from opentelemetry.instrumentation.utils import suppress_instrumentation
 from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.retry import Retry
+from redis.exceptions import ConnectionError
 
 from customerflow_query.read_model import FAILURES, ReadModelUnavailable, Rebuilding
 
@@ -85,7 +86,7 @@ def connect_bell(url: str) -> Redis:
         socket_connect_timeout=2,
         socket_keepalive=True,
         health_check_interval=PING_EVERY,
-        retry=Retry(NoBackoff(), 1),
+        retry=Retry(NoBackoff(), 1, (ConnectionError,)),
     )
 
 

@@ -9,10 +9,10 @@ from customerflow_shared import views
 from customerflow_shared.views import Stored
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.connection import AbstractConnection
+from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.connection import HiredisRespSerializer
-from redis.exceptions import RedisError
-from redis.retry import Retry
+from redis.exceptions import ConnectionError, RedisError
 
 T = TypeVar("T")
 
@@ -98,7 +98,7 @@ def connect(url: str) -> Redis:
         socket_timeout=2,
         socket_connect_timeout=2,
         health_check_interval=30,
-        retry=Retry(NoBackoff(), 1),
+        retry=Retry(NoBackoff(), 1, (ConnectionError,)),
     )
     return Redis.from_pool(pool)  # which closes its connections with it
 
