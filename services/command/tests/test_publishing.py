@@ -11,7 +11,8 @@ import pytest
 from cloudevents.core.formats.json import JSONFormat
 from cloudevents.core.v1.event import CloudEvent
 from customerflow_command.publishing import cloud_events
-from customerflow_shared import integration
+from customerflow_contract import cloud_event
+from customerflow_contract import events as contract
 from customerflow_shared.events import (
     EVENTS,
     CustomerArchived,
@@ -67,7 +68,7 @@ def told(*command: CustomerEvent) -> list[dict[str, Any]]:
 
 
 def documents(command: Sequence[Recorded]) -> list[dict[str, Any]]:
-    return [json.loads(integration.encode(document)) for document in cloud_events(command)]
+    return [json.loads(cloud_event.encode(document)) for document in cloud_events(command)]
 
 
 def names(messages: Sequence[dict[str, Any]]) -> list[str]:
@@ -130,8 +131,8 @@ def test_every_event_is_told_or_means_nothing() -> None:
 
 
 def test_every_kind_of_message_has_a_routing_key_of_its_own() -> None:
-    assert set(integration.ROUTING_KEYS) == set(get_args(integration.IntegrationEvent))
-    assert {name for _, name, _ in TOLD} == set(integration.ROUTING_KEYS.values())
+    assert set(contract.ROUTING_KEYS) == set(get_args(contract.IntegrationEvent))
+    assert {name for _, name, _ in TOLD} == set(contract.ROUTING_KEYS.values())
 
 
 def test_the_consents_of_a_registration_are_told_one_by_one_always_under_the_same_ids() -> None:
@@ -154,7 +155,7 @@ def test_the_consents_of_a_registration_are_told_one_by_one_always_under_the_sam
 
 def test_the_cloudevents_sdk_reads_it() -> None:
     (message,) = cloud_events([recorded(CustomerRestored())])
-    event = JSONFormat().read(CloudEvent, integration.encode(message))
+    event = JSONFormat().read(CloudEvent, cloud_event.encode(message))
     assert event.get_id() == "00000000-0000-0000-0000-000000000007"
     assert event.get_subject() == ID
 

@@ -8,6 +8,21 @@ from collections.abc import Iterator, Sequence
 from typing import assert_never
 from uuid import UUID, uuid5
 
+from customerflow_contract.cloud_event import SOURCE, TYPE_PREFIX, CloudEvent
+from customerflow_contract.events import (
+    ROUTING_KEYS,
+    CustomerConsentChangedV1,
+    CustomerEmailVerificationRequestedV1,
+    CustomerErasedV1,
+    CustomerErasureCancelledV1,
+    CustomerErasureRequestedV1,
+    CustomerRegisteredV1,
+    CustomerStatusChangedV1,
+    CustomerUpdatedV1,
+    ExternalIdV1,
+    IntegrationEvent,
+    Status,
+)
 from customerflow_shared.events import (
     CustomerAddressAdded,
     CustomerAddressChanged,
@@ -39,23 +54,6 @@ from customerflow_shared.events import (
     CustomerTaxIdRemoved,
     CustomerUntagged,
     Recorded,
-)
-from customerflow_shared.integration import (
-    ROUTING_KEYS,
-    SOURCE,
-    TYPE_PREFIX,
-    CloudEvent,
-    CustomerConsentChangedV1,
-    CustomerEmailVerificationRequestedV1,
-    CustomerErasedV1,
-    CustomerErasureCancelledV1,
-    CustomerErasureRequestedV1,
-    CustomerRegisteredV1,
-    CustomerStatusChangedV1,
-    CustomerUpdatedV1,
-    ExternalIdV1,
-    IntegrationEvent,
-    Status,
 )
 from customerflow_shared.values import Consent, ExternalId
 from customerflow_shared.views import timestamp

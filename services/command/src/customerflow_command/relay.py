@@ -18,7 +18,9 @@ from uuid import UUID
 
 import structlog
 from aio_pika.abc import AbstractConnection
-from customerflow_shared import events, integration, messaging, patience, telemetry
+from customerflow_contract import cloud_event
+from customerflow_contract.events import ROUTING_KEYS
+from customerflow_shared import events, messaging, patience, telemetry
 from customerflow_shared.events import Recorded
 from customerflow_shared.patience import Patience
 from opentelemetry import trace
@@ -110,14 +112,14 @@ def _domain_message(recorded: Recorded, traceparent: str | None) -> confirms.Mes
     return confirms.Message(str(messaging.shard_of(customer_id)), properties, events.encode(recorded))
 
 
-def _public_message(event: integration.CloudEvent, traceparent: str | None) -> confirms.Message:
+def _public_message(event: cloud_event.CloudEvent, traceparent: str | None) -> confirms.Message:
     properties = Basic.Properties(
-        integration.MEDIA_TYPE,
+        cloud_event.MEDIA_TYPE,
         headers={"traceparent": traceparent},
         delivery_mode=PERSISTENT,
         message_id=str(event.id),
     )
-    return confirms.Message(integration.ROUTING_KEYS[type(event.data)], properties, integration.encode(event))
+    return confirms.Message(ROUTING_KEYS[type(event.data)], properties, cloud_event.encode(event))
 
 
 class Flow:

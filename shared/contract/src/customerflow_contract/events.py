@@ -1,18 +1,12 @@
-"""The public contract: what other systems are told. Thin on purpose: ids and names of what changed, never personal
-data.
+"""What other systems are told. Thin on purpose: ids and names of what changed, never personal data.
 
-Every message is a CloudEvents 1.0 document in structured mode. Inside a version only additions are made; readers
-ignore what they do not know.
+Inside a version only additions are made; readers ignore what they do not know.
 """
 
 from typing import Literal, TypeAlias
 from uuid import UUID
 
 import msgspec
-
-MEDIA_TYPE = "application/cloudevents+json"
-SOURCE = "/customerflow"
-TYPE_PREFIX = "io.customerflow."
 
 Status: TypeAlias = Literal["active", "suspended", "archived"]
 
@@ -108,33 +102,3 @@ ROUTING_KEYS: dict[type[IntegrationEvent], str] = {
     CustomerErasedV1: "customer.erased.v1",
     CustomerEmailVerificationRequestedV1: "customer.email_verification_requested.v1",
 }
-
-
-class CloudEvent(msgspec.Struct, frozen=True, kw_only=True):
-    """Extension names are lower case without separators, as CloudEvents asks.
-
-    `sequence` is the customer's version, zero-padded.
-    """
-
-    specversion: str
-    id: UUID
-    type: str
-    source: str
-    subject: UUID
-    time: str
-    datacontenttype: str
-    sequence: str
-    partitionkey: UUID
-    correlationid: UUID
-    causationid: UUID
-    dataclassification: str
-    dataregulation: str
-    traceparent: str | msgspec.UnsetType
-    data: IntegrationEvent
-
-
-_encoder = msgspec.json.Encoder()
-
-
-def encode(event: CloudEvent) -> bytes:
-    return _encoder.encode(event)

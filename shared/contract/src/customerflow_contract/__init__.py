@@ -1,0 +1,1 @@
+"""The public contract of CustomerFlow: what other systems are told of customers, as CloudEvents."""
