@@ -16,9 +16,11 @@ from customerflow_contract.events import (
     CustomerErasedV1,
     CustomerErasureCancelledV1,
     CustomerErasureRequestedV1,
+    CustomerLinksV1,
     CustomerRegisteredV1,
     CustomerStatusChangedV1,
     CustomerUpdatedV1,
+    DeliveryLinksV1,
     ExternalIdV1,
     IntegrationEvent,
     Status,
@@ -94,8 +96,8 @@ def integration_events(recorded: Recorded) -> Iterator[IntegrationEvent]:
                 type=event.customer_type,
                 status="active",
                 external_ids=_external_ids(event.external_ids),
-                country=event.countries[0] if event.countries else None,
-                links={"self": f"/v1/customers/{customer_id}"},
+                country=event.countries[0] if event.countries else UNSET,
+                links=CustomerLinksV1(customer=f"/v1/customers/{customer_id}"),
             )
             for consent in event.consents:
                 yield _consent_changed(recorded, consent)
@@ -116,9 +118,9 @@ def integration_events(recorded: Recorded) -> Iterator[IntegrationEvent]:
                     version=version,
                     verification_id=event.verification_id,
                     expires_at=timestamp(event.expires_at),
-                    links={
-                        "delivery": f"/internal/customers/{customer_id}/email/verifications/{event.verification_id}"
-                    },
+                    links=DeliveryLinksV1(
+                        delivery=f"/internal/customers/{customer_id}/email/verifications/{event.verification_id}"
+                    ),
                 )
         case CustomerEmailVerificationFailed():
             return
@@ -151,7 +153,7 @@ def integration_events(recorded: Recorded) -> Iterator[IntegrationEvent]:
                 customer_id=customer_id,
                 version=version,
                 due_at=timestamp(event.due_at),
-                request_ref=event.request_ref,
+                request_ref=UNSET if event.request_ref is None else event.request_ref,
             )
         case CustomerErasureCancelled():
             yield CustomerErasureCancelledV1(customer_id=customer_id, version=version)

@@ -1,10 +1,12 @@
 """The envelope: every message is a CloudEvents 1.0 document in structured mode."""
 
+from typing import Annotated
 from uuid import UUID
 
 import msgspec
+from msgspec import UNSET, Meta, UnsetType
 
-from customerflow_contract.events import ROUTING_KEYS, IntegrationEvent
+from customerflow_contract.events import ROUTING_KEYS, IntegrationEvent, Moment
 
 MEDIA_TYPE = "application/cloudevents+json"
 SOURCE = "/customerflow"
@@ -19,28 +21,39 @@ class UnknownType(ValueError):
     """A CloudEvent of a type that this release of the contract does not know."""
 
 
+def _always(value: str) -> Meta:
+    """What is promised, but not insisted on by a reader."""
+    return Meta(extra_json_schema={"const": value})
+
+
 class Attributes(msgspec.Struct, frozen=True, kw_only=True):
-    """Extension names are lower case without separators, as CloudEvents asks.
+    """A CloudEvent in structured mode. Extension attributes have names in lower case, without separators."""
 
-    `sequence` is the customer's version, zero-padded. It grows from event to event of a customer, with gaps: not every
-    version is told.
-    """
-
-    specversion: str
-    id: UUID
+    specversion: Annotated[str, _always("1.0")]
+    id: Annotated[UUID, Meta(description="The same event always has the same id: by it, what came before is noticed.")]
     type: str
-    source: str
-    subject: UUID
-    time: str
-    datacontenttype: str
-    dataschema: str | msgspec.UnsetType = msgspec.UNSET
-    sequence: str
-    partitionkey: UUID
-    correlationid: UUID
-    causationid: UUID
-    dataclassification: str
-    dataregulation: str
-    traceparent: str | msgspec.UnsetType = msgspec.UNSET
+    source: Annotated[str, _always(SOURCE)]
+    subject: Annotated[UUID, Meta(description="The customer.")]
+    time: Annotated[Moment, Meta(description="When it was recorded.")]
+    datacontenttype: Annotated[str, _always("application/json")]
+    dataschema: Annotated[
+        str | UnsetType, Meta(description="Where the JSON Schema of `data` is.", extra_json_schema={"format": "uri"})
+    ] = UNSET
+    sequence: Annotated[
+        str,
+        Meta(
+            description="The customer's version, with zeros in front, so that it sorts as text too. From message to "
+            "message of a customer it grows, or stays for what was recorded at once; it has gaps, for not every version "
+            "is told.",
+            extra_json_schema={"pattern": "^[0-9]{20}$"},
+        ),
+    ]
+    partitionkey: Annotated[UUID, Meta(description="The customer: within one, order counts.")]
+    correlationid: Annotated[UUID, Meta(description="What the command belonged to, as its sender said.")]
+    causationid: Annotated[UUID, Meta(description="The command; what has the same was done at once.")]
+    dataclassification: Annotated[str, Meta(description="How `data` is to be handled: `internal`, not personal.")]
+    dataregulation: Annotated[str, Meta(description="The laws on personal data that the customer is under.")]
+    traceparent: Annotated[str | UnsetType, Meta(description="W3C Trace Context of the command.")] = UNSET
 
 
 class CloudEvent(Attributes, frozen=True, kw_only=True):
