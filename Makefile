@@ -126,12 +126,17 @@ mutants: $(READY)  ## Break every rule of the domain in every small way, and see
 	@cd .cache/mutants && $(CURDIR)/$(VENV)/bin/mutmut run --max-children 2 && $(CURDIR)/$(VENV)/bin/mutmut results
 
 .PHONY: check
-check: $(READY)  ## Check format, lint, types, import rules and shell scripts
+check: $(READY)  ## Check format, lint, types, import rules, the public contract and shell scripts
 	@$(VENV)/bin/ruff format --check .
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/mypy $(filter-out shared/%,$(PACKAGES)) tests-e2e
 	@$(VENV)/bin/lint-imports
+	@$(PY) -m customerflow_contract check
 	@git grep -lE '^#!(/usr)?/bin/(env )?(ba)?sh' | xargs $(VENV)/bin/shellcheck
+
+.PHONY: contract
+contract: $(READY)  ## Write the files of the public contract anew, from its structs
+	@$(PY) -m customerflow_contract write
 
 .PHONY: format
 format: $(READY)  ## Format the code and mend what can be mended

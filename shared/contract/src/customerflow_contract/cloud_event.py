@@ -42,9 +42,9 @@ class Attributes(msgspec.Struct, frozen=True, kw_only=True):
     sequence: Annotated[
         str,
         Meta(
-            description="The customer's version, with zeros in front, so that it sorts as text too. From message to "
-            "message of a customer it grows, or stays for what was recorded at once; it has gaps, for not every version "
-            "is told.",
+            description="The customer's version, with zeros in front, so that it sorts as text too. From one message "
+            "of a customer to the next it grows, or stays for what was recorded at once. Gaps are normal: not every "
+            "version is told.",
             extra_json_schema={"pattern": "^[0-9]{20}$"},
         ),
     ]
