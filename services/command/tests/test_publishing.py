@@ -6,12 +6,13 @@ from datetime import UTC, datetime
 from typing import Any, get_args
 from uuid import UUID
 
+import jsonschema_rs
 import msgspec
 import pytest
 from cloudevents.core.formats.json import JSONFormat
 from cloudevents.core.v1.event import CloudEvent
 from customerflow_command.publishing import cloud_events
-from customerflow_contract import cloud_event
+from customerflow_contract import cloud_event, schemas
 from customerflow_contract import events as contract
 from customerflow_shared.events import (
     EVENTS,
@@ -38,6 +39,11 @@ from .golden_messages import (
     RENAMED,
     TOLD,
 )
+
+VALIDATORS = {
+    name: jsonschema_rs.Draft202012Validator(schema, validate_formats=True)
+    for name, schema in schemas.documents().items()
+}
 
 
 def recorded(event: CustomerEvent, version: int = 7) -> Recorded:
@@ -68,7 +74,13 @@ def told(*command: CustomerEvent) -> list[dict[str, Any]]:
 
 
 def documents(command: Sequence[Recorded]) -> list[dict[str, Any]]:
-    return [json.loads(cloud_event.encode(document)) for document in cloud_events(command)]
+    """Each is what its published schemas say, as an outside validator judges."""
+    messages = [json.loads(cloud_event.encode(document)) for document in cloud_events(command)]
+    for message in messages:
+        name = message["type"].removeprefix("io.customerflow.")
+        VALIDATORS[f"{name}.cloudevent"].validate(message)
+        VALIDATORS[name].validate(message["data"])
+    return messages
 
 
 def names(messages: Sequence[dict[str, Any]]) -> list[str]:
@@ -151,6 +163,13 @@ def test_the_consents_of_a_registration_are_told_one_by_one_always_under_the_sam
     ]
     assert told(registration) == messages
     assert names(documents([redacted(registration)])) == ["customer.registered.v1"]
+
+
+def test_a_message_names_its_schema_below_the_address_at_which_the_contract_is_served() -> None:
+    for url in ("https://crm.example.com/api/contract", "https://crm.example.com/api/contract/"):
+        (message,) = cloud_events([recorded(CustomerArchived())], contract_url=url)
+        assert message.dataschema == "https://crm.example.com/api/contract/schemas/customer.status_changed.v1.json"
+    assert "dataschema" not in told(CustomerArchived())[0]
 
 
 def test_the_cloudevents_sdk_reads_it() -> None:

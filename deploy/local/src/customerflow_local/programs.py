@@ -33,7 +33,11 @@ PROGRAMS = (
             "CF_RELAY_DOORBELL",
         ),
     ),
-    Program("relay", ("customerflow_command", "relay"), ("CF_MYSQL_URL", "CF_MASTER_KEYS", "CF_AMQP_URL")),
+    Program(
+        "relay",
+        ("customerflow_command", "relay"),
+        ("CF_MYSQL_URL", "CF_MASTER_KEYS", "CF_AMQP_URL", "CF_CONTRACT_URL"),
+    ),
     Program(
         "projector",
         ("customerflow_projector", "run"),
@@ -74,6 +78,7 @@ def settings(instance: Instance, replicas: Mapping[str, int]) -> dict[str, str]:
     }
     if "command" in ports:
         found["CF_FEED_URL"] = f"http://127.0.0.1:{ports['command']}"
+        found["CF_CONTRACT_URL"] = f"http://127.0.0.1:{ports['command']}/contract"
         found["CF_RELAY_DOORBELL"] = ",".join(f"127.0.0.1:{ports[name]}" for name in relays)
     return found
 

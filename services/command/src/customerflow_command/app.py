@@ -14,7 +14,7 @@ from typing import Annotated, TypeVar
 import msgspec
 from customerflow_shared import service, settings
 from customerflow_shared.patience import Patience
-from customerflow_shared.settings import AmqpUrl, Listen, LogLevel, MysqlUrl, Port, Seconds, Token
+from customerflow_shared.settings import AmqpUrl, HttpUrl, Listen, LogLevel, MysqlUrl, Port, Seconds, Token
 from litestar import Litestar, Router
 from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler, HTTPRouteHandler
@@ -41,6 +41,7 @@ from customerflow_command.mediator import (
 )
 from customerflow_command.outbox import Lease, Outbox
 from customerflow_command.personal import MasterKeys, Pepper
+from customerflow_command.publishing import cloud_events
 from customerflow_command.relay import Relay
 from customerflow_command.store import EventReader, Store
 from customerflow_command.unit_of_work import UnitOfWork
@@ -111,6 +112,8 @@ class RelaySettings(Listen, frozen=True, kw_only=True):
     mysql_url: MysqlUrl
     amqp_url: AmqpUrl
     master_keys: str
+    contract_url: HttpUrl | None = None
+    """Where others find the contract, from where they are; messages name their schema below it."""
     doorbell_port: Port = 0
     port: Port = 8082
 
@@ -268,7 +271,8 @@ def relay(config: RelaySettings) -> tuple[Litestar, service.Health]:
     fingerprints = Fingerprints(engine, keys.fingerprints(), leaves=False)
     lease = Lease(engine, f"{socket.gethostname()}:{os.getpid()}")
     doorbell = Doorbell()
-    sender = Relay(Outbox(engine), lease, EventReader(keys), doorbell, config.amqp_url, fingerprints.check)
+    tell = partial(cloud_events, contract_url=config.contract_url)
+    sender = Relay(Outbox(engine), lease, EventReader(keys), doorbell, config.amqp_url, fingerprints.check, tell)
 
     health = service.Health(
         {"mysql": lambda: database.check_schema(engine), "secrets": fingerprints.check, "rabbitmq": sender.check}

@@ -63,9 +63,9 @@ from msgspec import UNSET
 from msgspec.structs import replace
 
 
-def cloud_events(command: Sequence[Recorded]) -> list[CloudEvent]:
+def cloud_events(command: Sequence[Recorded], contract_url: str | None = None) -> list[CloudEvent]:
     """What the events of one command mean to others, which may be nothing. Its updates are told as one, when and with
-    the version of the last.
+    the version of the last. `contract_url` is where the contract is served, if anywhere.
     """
     messages: list[CloudEvent] = []
     changed: dict[str, None] = {}
@@ -75,7 +75,7 @@ def cloud_events(command: Sequence[Recorded]) -> list[CloudEvent]:
                 changed |= dict.fromkeys(event.changed)
                 event = replace(event, changed=tuple(changed))
                 messages = [earlier for earlier in messages if not isinstance(earlier.data, CustomerUpdatedV1)]
-            messages.append(_envelope(recorded, event))
+            messages.append(_envelope(recorded, event, contract_url))
     return messages
 
 
@@ -183,15 +183,17 @@ def _consent_changed(recorded: Recorded, consent: Consent | CustomerConsentRecor
     )
 
 
-def _envelope(recorded: Recorded, event: IntegrationEvent) -> CloudEvent:
+def _envelope(recorded: Recorded, event: IntegrationEvent, contract_url: str | None) -> CloudEvent:
+    name = ROUTING_KEYS[type(event)]
     return CloudEvent(
         specversion="1.0",
         id=_id(recorded, event),
-        type=TYPE_PREFIX + ROUTING_KEYS[type(event)],
+        type=TYPE_PREFIX + name,
         source=SOURCE,
         subject=recorded.customer_id,
         time=timestamp(recorded.recorded_at),
         datacontenttype="application/json",
+        dataschema=f"{contract_url.rstrip('/')}/schemas/{name}.json" if contract_url else UNSET,
         sequence=f"{recorded.version:020d}",
         partitionkey=recorded.customer_id,
         correlationid=recorded.metadata.correlation_id,

@@ -60,9 +60,11 @@ class Step(NamedTuple):
 
 
 Steps: TypeAlias = Generator[Step, None, None]
+Tell: TypeAlias = Callable[[Sequence[Recorded]], Sequence[cloud_event.CloudEvent]]
+"""What the events of one command mean to others."""
 
 
-def steps(commands: deque[Sequence[Recorded]]) -> Steps:
+def steps(commands: deque[Sequence[Recorded]], tell: Tell) -> Steps:
     """Of one customer's commands, those that are added meanwhile too; each step is asked for when the one before it is
     confirmed. What happened instead may be thrown in.
     """
@@ -71,7 +73,7 @@ def steps(commands: deque[Sequence[Recorded]]) -> Steps:
         with _traced(last.metadata.traceparent) as traceparent:
             for recorded in first:
                 yield Step(_domain_message(recorded, traceparent), [], [])
-            told = [_public_message(event, traceparent) for event in cloud_events(command)]
+            told = [_public_message(event, traceparent) for event in tell(command)]
             yield Step(_domain_message(last, traceparent), told, [recorded.position for recorded in command])
 
 
@@ -129,7 +131,13 @@ class Flow:
     """
 
     def __init__(
-        self, outbox: Outbox, lease: Lease, doorbell: Doorbell, domain: confirms.Publisher, public: confirms.Publisher
+        self,
+        outbox: Outbox,
+        lease: Lease,
+        doorbell: Doorbell,
+        domain: confirms.Publisher,
+        public: confirms.Publisher,
+        tell: Tell = cloud_events,
     ) -> None:
         self.positions: set[int] = set()
         self._commands: dict[UUID, deque[Sequence[Recorded]]] = {}  # of each customer of whom something is sent
@@ -138,13 +146,16 @@ class Flow:
         self._doorbell = doorbell
         self._domain = domain
         self._public = public
+        self._tell = tell
         self._confirmed: list[int] = []
         self.more_confirmed = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._failure: BaseException | None = None
 
     @classmethod
-    async def open(cls, connection: AbstractConnection, outbox: Outbox, lease: Lease, doorbell: Doorbell) -> Self:
+    async def open(
+        cls, connection: AbstractConnection, outbox: Outbox, lease: Lease, doorbell: Doorbell, tell: Tell
+    ) -> Self:
         domain = await connection.channel(publisher_confirms=True, on_return_raises=True)
         public = await connection.channel(publisher_confirms=True, on_return_raises=True)
         await messaging.declare(domain)
@@ -154,6 +165,7 @@ class Flow:
             doorbell,
             await confirms.Publisher.open(domain, messaging.DOMAIN),
             await confirms.Publisher.open(public, messaging.INTEGRATION),
+            tell,
         )
 
     def start(self, work: Coroutine[Any, Any, None]) -> None:
@@ -188,7 +200,7 @@ class Flow:
             self.positions.update(recorded.position for recorded in command)
             if customer_id not in self._commands:
                 self._commands[customer_id] = deque()
-                lines[customer_id] = steps(self._commands[customer_id])
+                lines[customer_id] = steps(self._commands[customer_id], self._tell)
             self._commands[customer_id].append(command)
         return lines
 
@@ -247,6 +259,7 @@ class Relay:
         doorbell: Doorbell,
         amqp_url: str,
         check_keys: Callable[[], Awaitable[None]],
+        tell: Tell = cloud_events,
     ) -> None:
         self._outbox = outbox
         self._lease = lease
@@ -254,6 +267,7 @@ class Relay:
         self._doorbell = doorbell
         self._amqp_url = amqp_url
         self._check_keys = check_keys
+        self._tell = tell
         self._connection: AbstractConnection | None = None
         self._patience = Patience("relay")
         self._release_at = 0.0
@@ -271,7 +285,7 @@ class Relay:
         """Raises whatever interrupts it. Only who has the keys and a connection to the broker seeks the lease."""
         await self._check_keys()
         async with messaging.connected(self._amqp_url, "relay") as self._connection:
-            flow = await Flow.open(self._connection, self._outbox, self._lease, self._doorbell)
+            flow = await Flow.open(self._connection, self._outbox, self._lease, self._doorbell, self._tell)
             async with self._lease.sought(), self._outbox:
                 flow.start(self._settle(flow))
                 try:

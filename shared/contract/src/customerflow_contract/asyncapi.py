@@ -16,8 +16,8 @@ LOG = "customerflow.integration.log"
 VERSION = "1"  # of the whole; each type counts its own
 
 GUARANTEES = {
-    "At least once": "Every change is told, and may be told again: after a failure, the same message comes once more. "
-    "What was handled before is noticed by its `id`, which never changes.",
+    "At least once": "No message is lost, and each may come again: after a failure, it is sent once more. What was "
+    "handled before is noticed by its `id`, which never changes.",
     "Order per customer": "The messages of a customer come in the order of their `sequence`, when they come for the "
     "first time; between customers there is no order. A `sequence` that is lower than one that was handled belongs to "
     "a repetition. Messages of one command may share a `sequence`: so notice repetitions by `id`.",

@@ -110,8 +110,8 @@ class CustomerErasureCancelledV1(IntegrationEventV1, frozen=True, kw_only=True):
 
 
 class CustomerErasedV1(IntegrationEventV1, frozen=True, kw_only=True):
-    """A customer has been erased: whoever holds data of this customer is to erase them too. It is the last event of the
-    customer.
+    """A customer has been erased: whoever holds data of this customer is to erase them too. Nothing else happens to the
+    customer any more.
     """
 
     erased_at: Moment

@@ -8,6 +8,7 @@ from customerflow_command.api import (
     addresses,
     consents,
     contact,
+    contract,
     customers,
     erasure,
     external,
@@ -28,6 +29,7 @@ ROUTES = [
     *consents.ROUTES,
     *lifecycle.ROUTES,
     *erasure.ROUTES,
+    *contract.ROUTES,
 ]
 
 __all__ = ["ROUTES", "TRANSLATIONS", "Customers"]
