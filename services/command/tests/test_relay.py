@@ -9,7 +9,8 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, cast
+from functools import partial
+from typing import TYPE_CHECKING, Any, cast
 from uuid import UUID
 
 import aio_pika
@@ -23,7 +24,8 @@ from customerflow_command.doorbell import Doorbell
 from customerflow_command.fingerprints import Fingerprints
 from customerflow_command.outbox import Lease, Outbox
 from customerflow_command.personal import MasterKeys
-from customerflow_command.relay import Flow, NotConfirmed, Relay, commands
+from customerflow_command.publishing import cloud_events
+from customerflow_command.relay import Flow, NotConfirmed, Relay, Tell, commands
 from customerflow_command.store import EventReader, EventRow
 from customerflow_shared import events, messaging, service
 from customerflow_shared.events import CustomerArchived, Metadata, Recorded
@@ -42,6 +44,7 @@ class Observer:
     def __init__(self) -> None:
         self.arrived: list[Recorded] = []
         self.announced: dict[UUID, list[str]] = defaultdict(list)
+        self.told: list[dict[str, Any]] = []
         self.queues: list[aio_pika.abc.AbstractQueue] = []
 
     async def take(self, message: aio_pika.abc.AbstractIncomingMessage) -> None:
@@ -55,7 +58,8 @@ class Observer:
             await queue.delete(if_unused=False, if_empty=False)
 
     async def hear(self, message: aio_pika.abc.AbstractIncomingMessage) -> None:
-        customer_id = UUID(json.loads(message.body)["subject"])
+        self.told.append(json.loads(message.body))
+        customer_id = UUID(self.told[-1]["subject"])
         self.announced[customer_id].append(message.routing_key or "")
 
     def versions(self) -> dict[UUID, list[int]]:
@@ -84,12 +88,16 @@ async def observer(cf_amqp_url: str) -> AsyncIterator[Observer]:
 
 @asynccontextmanager
 async def relaying(
-    write_side: WriteSide, amqp_url: str, name: str = "relay", keys: MasterKeys | None = None
+    write_side: WriteSide,
+    amqp_url: str,
+    name: str = "relay",
+    keys: MasterKeys | None = None,
+    tell: Tell = cloud_events,
 ) -> AsyncIterator[Relay]:
     lease = Lease(write_side.engine, name)
     reader = EventReader(keys or write_side.keys)
     fingerprints = Fingerprints(write_side.engine, (keys or write_side.keys).fingerprints(), leaves=keys is None)
-    relay = Relay(Outbox(write_side.engine), lease, reader, Doorbell(), amqp_url, fingerprints.check)
+    relay = Relay(Outbox(write_side.engine), lease, reader, Doorbell(), amqp_url, fingerprints.check, tell)
     async with service.background("relay", relay.run):
         yield relay
 
@@ -116,6 +124,18 @@ async def test_every_event_arrives_in_order_and_the_outbox_empties(
     assert all(versions == [1, 2, 3, 4, 5] for versions in observer.versions().values())
     told = ["customer.registered.v1", *["customer.updated.v1"] * 4]
     assert all(observer.announced[customer_id] == told for customer_id in observer.versions())
+
+
+async def test_a_message_names_the_schema_of_its_data(
+    write_side: WriteSide, observer: Observer, cf_amqp_url: str
+) -> None:
+    tell = partial(cloud_events, contract_url="http://127.0.0.1:8080/contract")
+    async with relaying(write_side, cf_amqp_url, tell=tell):
+        customer_id = await write_side.register("Ana")
+        await until(lambda: bool(observer.announced[customer_id]))
+    assert [one["dataschema"] for one in observer.told if one["subject"] == str(customer_id)] == [
+        "http://127.0.0.1:8080/contract/schemas/customer.registered.v1.json"
+    ]
 
 
 async def test_what_was_committed_while_no_relay_ran_is_sent_later(
