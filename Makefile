@@ -62,6 +62,11 @@ unit: $(READY)  ## Run the tests that need no server: well under a minute
 chaos: $(READY)  ## Kill every part again and again while commands arrive, then prove that nothing was lost
 	@$(PY) tests-e2e/chaos.py
 
+.PHONY: observe
+observe: COMMANDS ?= 20000
+observe: $(READY)  ## Follow COMMANDS=20000 as an outsider, relay and broker killed 10 times; STOPPED=30 stops a partner instead
+	@$(PY) tests-e2e/observer.py --commands $(COMMANDS) $(if $(STOPPED),--stopped-partner $(STOPPED))
+
 BENCH := $(PY) -m customerflow_bench
 
 .PHONY: bench

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -24,6 +24,7 @@ class Recorded:
     recorded_at: str
     command_id: str  # all events of one command have the same
     event: dict[str, Any]
+    line: str = field(repr=False)
 
     @classmethod
     def parse(cls, line: str) -> Self:
@@ -36,6 +37,7 @@ class Recorded:
             told["recordedAt"],
             told["metadata"]["causationId"],
             told["event"],
+            line,
         )
 
 
