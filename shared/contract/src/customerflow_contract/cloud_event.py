@@ -34,7 +34,9 @@ class Attributes(msgspec.Struct, frozen=True, kw_only=True):
     type: str
     source: Annotated[str, _always(SOURCE)]
     subject: Annotated[UUID, Meta(description="The customer.")]
-    time: Annotated[Moment, Meta(description="When it was recorded.")]
+    time: Annotated[
+        Moment, Meta(description="When it was recorded. If it happened at another moment, that stands in `data`.")
+    ]
     datacontenttype: Annotated[str, _always("application/json")]
     dataschema: Annotated[
         str | UnsetType, Meta(description="Where the JSON Schema of `data` is.", extra_json_schema={"format": "uri"})

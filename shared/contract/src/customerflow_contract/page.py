@@ -28,6 +28,7 @@ th, td {{ text-align: left; vertical-align: top; padding: .3rem .8rem .3rem 0; b
 code, pre {{ font: .875em/1.5 ui-monospace, monospace }}
 pre {{ overflow-x: auto; padding: 1rem; border: 1px solid var(--line); border-radius: .3rem }}
 a {{ color: inherit }}
+@media (max-width: 45rem) {{ td code {{ overflow-wrap: anywhere }} }}
 </style></head>
 <body>
 <h1>CustomerFlow: the contract</h1>
