@@ -206,6 +206,69 @@ def test_it_is_said_what_breaks_and_where(released: dict[str, Any], current: dic
     assert str(found).startswith(told)
 
 
+VALUES: list[tuple[Any, str]] = [
+    ("a", "string"),
+    (1, "integer"),
+    (1.5, "number"),
+    (True, "boolean"),
+    (None, "null"),
+    (["a"], "array"),
+    ({"a": 1}, "object"),
+]
+
+
+@pytest.mark.parametrize(("value", "kind"), VALUES)
+def test_a_value_is_of_its_own_json_type_alone(value: Any, kind: str) -> None:
+    assert breaks({"type": kind}, {"const": value}) == []
+    assert breaks({"type": kind}, {"enum": [value]}) == []
+    for _, other in VALUES:
+        if other != kind and (kind, other) != ("integer", "number"):
+            (found,) = breaks({"type": other}, {"const": value})
+            assert str(found) == f"$: may be of {kind} type now; it was {other}"
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (1, True),
+        (0, False),
+        ([1, 2], [1]),
+        ([1], [1, 2]),
+        ([1], [True]),
+        ([1, 2], [2, 1]),
+        ({"a": 1}, {"a": True}),
+        ({"a": 1}, {"b": 1}),
+        ({"a": 1}, {"a": 1, "b": 1}),
+        ([{"a": [1]}], [{"a": [2]}]),
+        ([], {}),
+        ([1], "1"),
+        ({"a": 1}, "a"),
+        ("1", 1),
+    ],
+)
+def test_values_are_the_same_as_json_has_it(one: Any, other: Any) -> None:
+    for value in (one, other):
+        assert breaks({"const": value}, {"const": copy.deepcopy(value)}) == []
+    assert breaks({"const": one}, {"const": other})
+    assert breaks({"const": other}, {"const": one})
+
+
+@pytest.mark.parametrize("ref", [{"$ref": "#/$defs/A"}, {"$dynamicRef": "#A"}])
+@pytest.mark.parametrize("key", ["oneOf", "allOf", "not", "patternProperties"])
+def test_what_is_not_understood_is_not_judged_if_it_refers_to_something_at_any_depth(key: str, ref: Any) -> None:
+    schema = {key: [{"properties": {"a": ref}}], "$defs": {"A": {}}}
+    (found,) = breaks(schema, schema)
+    assert str(found) == f"$: cannot be judged: {key} refers to another schema"
+    plain = {key: [{"properties": {"a": {"type": "string"}}}]}
+    assert breaks(plain, plain) == []
+
+
+def test_of_what_has_a_list_of_values_and_one_value_only_what_is_both_can_be() -> None:
+    assert breaks({"const": 1}, {"const": 1, "enum": [1, 2]}) == []
+    assert breaks({"enum": [1, 2], "const": 2}, {"const": 2}) == []
+    assert breaks({"enum": [1], "const": 2}, {"const": 2})
+
+
 # small enough that two that are drawn often have to do with one another
 
 SCALARS: list[Any] = [None, True, False, 0, 1, 2, 1.5, "", "a", "b", "aa"]
