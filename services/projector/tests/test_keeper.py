@@ -207,6 +207,21 @@ async def test_a_parked_customer_is_retried_when_it_is_due(model: ReadModel) -> 
         assert await model.parked(generation) == {BRUNO: not_due}
 
 
+async def test_who_is_discarded_is_not_retried_by_the_keeper(model: ReadModel) -> None:
+    generation = await fill(model, HISTORY)
+    for one in (ANA, BRUNO):
+        await model.park(generation, one, ENTRY)
+    assert await model.discard(generation, ANA, reason="a load test", by="user:42")
+
+    async def bruno_is_free() -> bool:
+        return BRUNO not in await model.parked(generation)
+
+    async with kept(model, EventStore(HISTORY)):
+        await until(bruno_is_free)
+        await asyncio.sleep(0.1)
+        assert await model.parked(generation) == {ANA: ENTRY}
+
+
 class SlowFeed(EventStore):
     """It takes its time over each customer, and may not answer in the end."""
 

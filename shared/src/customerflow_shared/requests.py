@@ -1,14 +1,31 @@
-"""What requests carry in paths and queries, read strictly: what is unfit is a problem, never a guess."""
+"""What requests carry in paths, queries and credentials, read strictly: what is unfit is a problem, never a guess."""
 
+import hmac
 import re
 from collections.abc import Mapping, Sequence
 from urllib.parse import parse_qs
 from uuid import UUID
 
+from litestar.connection import ASGIConnection
+from litestar.handlers import BaseRouteHandler
+from litestar.types import Guard
+
 from customerflow_shared.problems import Problem
 
 _INTEGER = re.compile(r"[0-9]{1,18}")
 _IDENTIFIER = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+
+
+def with_token(token: str, detail: str) -> Guard:
+    """A guard of routes that are for one program, or an operator: a bearer token, else Problem `unauthorized`."""
+    expected = f"Bearer {token}".encode()
+
+    def guard(connection: ASGIConnection, _: BaseRouteHandler) -> None:  # type: ignore[type-arg]  # any connection
+        given = connection.headers.get("authorization", "").encode("utf-8", "replace")
+        if not hmac.compare_digest(given, expected):
+            raise Problem("unauthorized", detail, headers={"WWW-Authenticate": "Bearer"})
+
+    return guard
 
 
 def identifier(text: str) -> UUID:

@@ -29,6 +29,7 @@ Of each generation, below `cf:<generation>:`
     built               while it is built customer by customer: how far that is, as the projector has it
     checkpoint          position up to which the event feed has been followed
     parked              hash: customer id -> why its events cannot be applied (no payload)
+    discarded           hash: customer id -> why a parked customer's events are given up, by whom (no payload)
 
 A generation is named `<schema>-<random>`; another `SCHEMA` than the live one's makes the projector build anew.
 """

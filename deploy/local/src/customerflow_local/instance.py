@@ -128,6 +128,7 @@ def _new_secrets() -> dict[str, str]:
         "erlang_cookie": secrets.token_urlsafe(24),
         "feed_token": secrets.token_urlsafe(24),
         "delivery_token": secrets.token_urlsafe(24),
+        "operator_token": secrets.token_urlsafe(24),
         "master_keys": f"k1={key()}",
         "claim_pepper": key(),
         "lookup_key": key(),

@@ -41,7 +41,7 @@ PROGRAMS = (
     Program(
         "projector",
         ("customerflow_projector", "run"),
-        ("CF_AMQP_URL", "CF_REDIS_URL", "CF_FEED_URL", "CF_FEED_TOKEN", "CF_LOOKUP_KEY"),
+        ("CF_AMQP_URL", "CF_REDIS_URL", "CF_FEED_URL", "CF_FEED_TOKEN", "CF_LOOKUP_KEY", "CF_OPERATOR_TOKEN"),
     ),
     Program("query", ("customerflow_query", "api"), ("CF_REDIS_URL", "CF_LOOKUP_KEY")),
 )
@@ -75,6 +75,7 @@ def settings(instance: Instance, replicas: Mapping[str, int]) -> dict[str, str]:
         "CF_LOOKUP_KEY": instance.secrets["lookup_key"],
         "CF_FEED_TOKEN": instance.secrets["feed_token"],
         "CF_DELIVERY_TOKEN": instance.secrets["delivery_token"],
+        "CF_OPERATOR_TOKEN": instance.secrets["operator_token"],
     }
     if "command" in ports:
         found["CF_FEED_URL"] = f"http://127.0.0.1:{ports['command']}"

@@ -4,18 +4,14 @@ Its reader needs no access to MySQL, and knows nothing of its schema.
 """
 
 import asyncio
-import hmac
 from collections.abc import AsyncIterator, Sequence
 from typing import TypeAlias
 from uuid import UUID
 
 from customerflow_shared import requests
 from customerflow_shared.events import Place, Recorded, encode
-from customerflow_shared.problems import Problem
 from litestar import get
-from litestar.connection import ASGIConnection
 from litestar.di import NamedDependency
-from litestar.handlers import BaseRouteHandler
 from litestar.params import FromPath
 from litestar.response import Stream
 from litestar.types import Guard
@@ -31,14 +27,7 @@ NOBODY = UUID(int=0)
 
 def with_token(token: str) -> Guard:
     """A guard: the service's own credentials, as a bearer token."""
-    expected = f"Bearer {token}".encode()
-
-    def guard(connection: ASGIConnection, _: BaseRouteHandler) -> None:  # type: ignore[type-arg]  # any connection
-        given = connection.headers.get("authorization", "").encode("utf-8", "replace")
-        if not hmac.compare_digest(given, expected):
-            raise Problem("unauthorized", "Send the feed's token.", headers={"WWW-Authenticate": "Bearer"})
-
-    return guard
+    return requests.with_token(token, "Send the feed's token.")
 
 
 @get("/internal/events", include_in_schema=False)

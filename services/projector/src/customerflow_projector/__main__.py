@@ -1,18 +1,21 @@
-"""The command line of the projector: `run`, `rebuild`, `rollback`, `verify`, `parked`, `retry`."""
+"""The command line of the projector: `run`, `rebuild`, `rollback`, `verify`, `parked`, `retry`, `discard`."""
 
 import asyncio
+import getpass
 import os
 import signal
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import aclosing, asynccontextmanager, contextmanager
 from typing import TypeVar
 from uuid import UUID
 
+import msgspec
 import rich_click as click
 import uvloop
 from customerflow_shared import patience, service, settings, telemetry
 from customerflow_shared.indexing import Lookups
+from customerflow_shared.inputs.fields import Unfit
 from redis.exceptions import RedisError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
@@ -21,12 +24,14 @@ from rich.text import Text
 
 from customerflow_projector import app, read_model
 from customerflow_projector import feed as event_feed
+from customerflow_projector import mending as mended
 from customerflow_projector.apply import Applier
 from customerflow_projector.compare import Comparison
 from customerflow_projector.expected import Difference
 from customerflow_projector.feed import Feed, FeedBehind, FeedUnavailable
 from customerflow_projector.follow import GivenUp, RedisRestarted
 from customerflow_projector.generations import Behind, Moved, RebuildRunning
+from customerflow_projector.mending import Failure, Mark, Mending, NotParked, OfAnotherRelease, Superseded, Tally
 from customerflow_projector.progress import Pace, Told
 from customerflow_projector.read_model import ReadModel
 from customerflow_projector.rebuild import GenerationsDiffer, NoWayBack, Report, rebuild, roll_back
@@ -45,6 +50,9 @@ FAILURES = (
     NoQuietMoment,
     LiveNoMore,
     NothingLive,
+    NotParked,
+    OfAnotherRelease,
+    Superseded,
     GenerationsDiffer,
     FeedUnavailable,
     FeedBehind,
@@ -54,6 +62,27 @@ FAILURES = (
 ONLY = "Only this customer; may be repeated, but each one looks through every index."
 SHOWN = 50  # differences
 SHOWN_OF_ALL = 1000
+
+
+def _read(
+    parse: Callable[[str], T], unfit: str = ""
+) -> Callable[[click.Context, click.Parameter, str | None], T | None]:
+    """An option's callback. What is unfit is told without repeating it."""
+
+    def callback(_: click.Context, __: click.Parameter, value: str | None) -> T | None:
+        try:
+            return None if value is None else parse(value)
+        except Unfit as error:
+            raise click.BadParameter(error.detail) from None
+        except ValueError:
+            raise click.BadParameter(unfit) from None
+
+    return callback
+
+
+MARK = _read(Mark.read, "That is no mark of a retry that was stopped.")
+REASON = _read(mended.reason)
+ACTOR = _read(mended.actor, "The value must be user:<id> or service:<id>.")
 
 
 @click.group()
@@ -112,18 +141,53 @@ def verify_command(repair: bool, after: UUID, customers: tuple[UUID, ...]) -> No
 
 
 @main.command()
-def parked() -> None:
-    """List customers whose events cannot be applied."""
-    _run(_print_parked)
+@click.option("--json", "as_json", is_flag=True, help="One JSON array, for scripts.")
+def parked(as_json: bool) -> None:
+    """List customers whose events cannot be applied, oldest first; those who are discarded among them."""
+    failures = _run(_parked)
+    if as_json:
+        click.echo(msgspec.json.encode(failures))
+    else:
+        _print_parked(failures)
+
+
+@main.command()
+@click.argument("customer_id", type=click.UUID, required=False)
+@click.option("--all", "everybody", is_flag=True, help="All who are parked and not discarded, oldest first.")
+@click.option("--after", callback=MARK, help="With --all: go on after this mark, which a stopped retry has told.")
+def retry(customer_id: UUID | None, everybody: bool, after: Mark | None) -> None:
+    """Apply a parked customer's events now, in order, from the event feed; or those of all.
+
+    A customer that is discarded is retried only by its id. It may be stopped at any time.
+    """
+    if everybody == (customer_id is not None):
+        raise click.UsageError("Say either a customer or --all.")
+    if customer_id is None:
+        tally = _run(lambda config: _retry_all(config, after), "nothing is left half done")
+        told = f"{tally.applied} applied, {tally.still_parked} still parked"
+        if tally.still_parked:
+            raise click.ClickException(f"{told}; see `parked` for the reasons")
+        click.echo(told)
+        return
+    if after:
+        raise click.UsageError("--after goes with --all.")
+    if failure := _run(lambda config: _retry(config, customer_id)):
+        raise click.ClickException(f"the customer is still parked: {failure.error}; see `parked`")
+    click.echo("applied")
 
 
 @main.command()
 @click.argument("customer_id", type=click.UUID)
-def retry(customer_id: UUID) -> None:
-    """Apply a parked customer's events now, in order, from the event feed."""
-    if not _run(lambda config: _retry(config, customer_id)):
-        raise click.ClickException("the customer is still parked; see `parked` for the reason")
-    click.echo("applied")
+@click.option("--reason", required=True, callback=REASON, help="Kept in clear: it must hold no personal data.")
+@click.option("--by", default=lambda: _login(), callback=ACTOR, help="Who does it; by default, who is logged in.")
+def discard(customer_id: UUID, reason: str, by: str) -> None:
+    """Give a parked customer's events up: nobody tries by himself to apply them any more.
+
+    The customer stays listed by `parked`, and its document stays as it is, behind its events: `verify` says so. Only
+    `retry`, an erasure, or a rebuild, which tries everybody anew, goes on with it.
+    """
+    _run(lambda config: _discard(config, customer_id, reason, by))
+    click.echo("discarded")
 
 
 async def _rebuild(config: app.ToolSettings, force: bool, afresh: bool) -> Report:
@@ -214,29 +278,78 @@ def _progress(of: str) -> Iterator[Told]:
         yield lambda done, total: progress.update(task, completed=done, total=total)
 
 
-async def _print_parked(config: app.ToolSettings) -> None:
-    table = Table(_customer(), "position", "version", "attempts", "since", "error")
-    async with _tools(config) as (model, _):
-        live = (await model.generations()).live
-        for customer_id, entry in (await model.parked(live) if live else {}).items():
-            table.add_row(
-                str(customer_id),
-                str(entry.position),
-                str(entry.version),
-                str(entry.attempts),
-                entry.since.isoformat(timespec="seconds"),
-                entry.error,
-            )
+async def _parked(config: app.ToolSettings) -> list[Failure]:
+    async with _mending(config) as mending:
+        return (await mending.listed()).page
+
+
+def _print_parked(failures: Sequence[Failure]) -> None:
+    table = Table(
+        _customer(),
+        "position",
+        "version",
+        "event",
+        "attempts",
+        "since",
+        "tried last",
+        "passed over",
+        "error",
+        "discarded",
+    )
+    for one in failures:
+        given = one.discarded or None
+        table.add_row(
+            str(one.customer_id),
+            str(one.position),
+            str(one.version),
+            one.type or "",
+            str(one.attempts),
+            one.since,
+            one.attempted_at,
+            str(one.passed_over or ""),
+            Text(one.error),
+            Text(f"{given.at} by {given.by}: {given.reason}" if given else ""),
+        )
     Console().print(table)
 
 
-async def _retry(config: app.ToolSettings, customer_id: UUID) -> bool:
+async def _retry(config: app.ToolSettings, customer_id: UUID) -> Failure | None:
+    async with _mending(config) as mending:
+        return await mending.retry(customer_id)
+
+
+async def _retry_all(config: app.ToolSettings, after: Mark | None) -> Tally:
+    tally = Tally(0, 0, 0, after)
+    try:
+        async with _mending(config) as mending, aclosing(mending.retry_all(after)) as tallies:
+            with _progress("customers") as told:
+                async for tally in tallies:
+                    done = tally.applied + tally.still_parked
+                    told(done, done + tally.left)
+    except BaseException:
+        click.echo(f"{tally.applied} applied, {tally.still_parked} still parked", err=True)
+        if tally.mark:
+            click.echo(f"go on with --all --after {tally.mark}", err=True)
+        raise
+    return tally
+
+
+async def _discard(config: app.ToolSettings, customer_id: UUID, reason: str, by: str) -> None:
+    async with _mending(config) as mending:
+        await mending.discard(customer_id, reason=reason, by=by)
+
+
+@asynccontextmanager
+async def _mending(config: app.ToolSettings) -> AsyncIterator[Mending]:
     async with _tools(config) as (model, feed):
-        live = (await model.generations()).live
-        entry = (await model.parked(live)).get(customer_id) if live else None
-        if live is None or entry is None:
-            raise click.ClickException("that customer is not parked")
-        return await Applier(model, feed).retry(live, customer_id, entry)
+        yield Mending(model, feed, Applier(model, feed))
+
+
+def _login() -> str:
+    try:
+        return mended.actor(f"user:{getpass.getuser()}")
+    except (OSError, KeyError, ValueError):
+        return "service:command-line"
 
 
 @asynccontextmanager

@@ -6,18 +6,19 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import msgspec
-from customerflow_shared import service
+from customerflow_shared import requests, service
 from customerflow_shared.indexing import Lookups
 from customerflow_shared.settings import AmqpUrl, HttpUrl, Key32, Listen, LogLevel, Port, RedisUrl, Seconds, Token
-from litestar import Litestar
+from litestar import Litestar, Router
 from opentelemetry.instrumentation.redis import RedisInstrumentor
 
 from customerflow_projector import feed as event_feed
-from customerflow_projector import read_model
+from customerflow_projector import operations, read_model
 from customerflow_projector.apply import Applier
 from customerflow_projector.consumer import Consumer
 from customerflow_projector.feed import Feed
 from customerflow_projector.keeper import Keeper
+from customerflow_projector.mending import Mending
 from customerflow_projector.read_model import ReadModel
 
 
@@ -41,6 +42,8 @@ class ProjectorSettings(Listen, frozen=True, kw_only=True):
     lookup_key: Key32
     replica: str = ""
     """A name that no other replica has; by default made of host name and process id."""
+    operator_token: Token | None = None
+    """With it an operator sees and mends, over HTTP, customers whose events cannot be applied."""
     port: Port = 8083
 
 
@@ -68,11 +71,17 @@ def projector(config: ProjectorSettings) -> tuple[Litestar, service.Health]:
         await http.aclose()
         await redis.aclose()
 
+    token = config.operator_token
+    guards = [] if token is None else [requests.with_token(token, "Send the operator's token.")]
     app = service.create(
         "CustomerFlow projector",
-        "Keeps the read model. It has no interface but its health.",
-        handlers=[],
+        "Keeps the read model. Its operator sees here whose events cannot be applied, and mends it."
+        if guards
+        else "Keeps the read model. It has no interface but its health.",
+        handlers=[Router("/", route_handlers=operations.ROUTES, guards=guards)] if guards else [],
         health=health,
         lifespan=[lifespan],
+        translations=operations.TRANSLATIONS,
+        dependencies={"mended": Mending(model, feed, applier)},
     )
     return app, health

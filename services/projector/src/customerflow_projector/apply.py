@@ -12,9 +12,10 @@ from uuid import UUID
 
 import structlog
 from customerflow_shared import telemetry, timeline, views
-from customerflow_shared.events import CustomerErased, Place, Recorded
+from customerflow_shared.events import CustomerErased, Place, Recorded, event_name
 from customerflow_shared.timeline import BLOCK, Entry
 from customerflow_shared.views import ErasedView, View
+from msgspec import UNSET
 from msgspec.structs import replace
 
 from customerflow_projector import history
@@ -23,6 +24,8 @@ from customerflow_projector.projections import HistoryBroken, project, tombstone
 from customerflow_projector.read_model import Look, Overtaken, Parked, ReadModel, Write, version_of
 
 log = structlog.get_logger()
+
+RETRIES = 5  # of a customer to whom something happens meanwhile each time
 
 Events: TypeAlias = Sequence[Recorded | Place]
 """Of one customer, by version."""
@@ -51,6 +54,8 @@ class Draft:
         self.entries: list[bytes] = []
         self.ends: list[bytes] = []
         """The documents at the ends of blocks."""
+        self.obstacle: Recorded | Place | None = None
+        """The event that could not be added."""
 
     @property
     def version(self) -> int:
@@ -58,13 +63,14 @@ class Draft:
 
     def add(self, event: Recorded | Place) -> None:
         """Raises UnknownEvent or HistoryBroken."""
+        self.obstacle = event
         if isinstance(event, Place):
             raise UnknownEvent(f"at position {event.position}")
         after = project(self.after, event)
         self.entries.append(timeline.encode(history.entry(self.after, event, after)))
         if after.version % BLOCK == 0:
             self.ends.append(views.split(views.pack(after)).document)
-        self.after = after
+        self.after, self.obstacle = after, None
 
 
 class Applier:
@@ -120,10 +126,22 @@ class Applier:
     async def retry(self, generation: str, customer_id: UUID, entry: Parked) -> bool:
         """Apply a parked customer's events, in order, from the event feed; True if it is no longer parked.
 
-        It stays parked until they are stored: whoever dies on the way leaves it to the next retry. Raises
-        FeedUnavailable.
+        It stays parked until they are stored: whoever dies on the way leaves it to the next retry. If another event or
+        another retry comes meanwhile it is retried again. Raises FeedUnavailable.
         """
-        entry = replace(entry, attempts=entry.attempts + 1, attempted_at=datetime.now(UTC))
+        for _ in range(RETRIES):
+            entry = replace(entry, attempts=entry.attempts + 1, attempted_at=datetime.now(UTC))
+            if await self._retry_once(generation, customer_id, entry):
+                return True
+            now = await self._model.standing(generation, customer_id)
+            if now is None:
+                return True
+            if now.parked.attempts == entry.attempts and now.parked.attempted_at > entry.attempted_at:
+                return False  # parked again: something is in the way
+            entry = now.parked
+        return False
+
+    async def _retry_once(self, generation: str, customer_id: UUID, entry: Parked) -> bool:
         await self._model.park(generation, customer_id, entry)
         held = (await self._model.load(generation, [customer_id]))[0]
         # the erasure itself is asked for again: it may be the timeline that is wanting
@@ -192,7 +210,8 @@ class Applier:
                 async for event in self._in_order(customer_id, events, draft.version, fill_gaps):
                     draft.add(event)
         except Exception as error:  # whatever it is, it concerns this customer only
-            obstacle = next((event for event in events if event.version > draft.version), events[-1])
+            first = next((event for event in events if event.version > draft.version), events[-1])
+            obstacle = draft.obstacle or first
             await self._park(generation, obstacle, error, retried)
         if draft.after is None or not draft.entries:
             return None
@@ -281,6 +300,7 @@ class Applier:
             attempts=retried.attempts if retried else 1,
             since=retried.since if retried else now,
             attempted_at=now,
+            type=event_name(type(obstacle.event)) if isinstance(obstacle, Recorded) else UNSET,
         )
         await self._model.park(generation, obstacle.customer_id, entry)
         log.error("customer parked", customer_id=str(obstacle.customer_id), position=entry.position, error=entry.error)

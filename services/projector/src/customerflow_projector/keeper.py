@@ -128,11 +128,13 @@ class Keeper:
             await self._model.saw_everything(generation, round(asked_at.timestamp() * 1000))
 
     async def _retry_parked(self, generation: str) -> None:
-        """Until the feed fails, another keeper has taken over, or it is time to follow; the next time goes on."""
+        """Until the feed fails, another keeper has taken over, or it is time to follow; the next time goes on. What is
+        discarded is left alone.
+        """
         loop = asyncio.get_running_loop()
-        parked = await self._model.parked(generation)
-        for customer_id, entry in sorted(parked.items(), key=lambda one: one[1].attempted_at):
-            if not _is_due(entry):
+        standings = await self._model.standings(generation)
+        for customer_id, (entry, discarded) in sorted(standings.items(), key=lambda one: one[1].parked.attempted_at):
+            if discarded or not _is_due(entry):
                 continue
             if not await self._hold():
                 return

@@ -14,6 +14,7 @@ from customerflow_shared import events, indexing, telemetry, views
 from customerflow_shared.events import Place, Recorded
 from customerflow_shared.indexing import Lookups
 from customerflow_shared.views import View
+from msgspec import UNSET, UnsetType
 from opentelemetry import trace
 from opentelemetry.instrumentation.utils import suppress_instrumentation
 from redis.asyncio import BlockingConnectionPool, Connection, Redis
@@ -147,11 +148,21 @@ redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
 return 1
 """
 
-# KEYS: the parked. ARGV: a customer, its entry. Removes the entry unless it has changed; answers whether it is gone.
+# KEYS: the parked, the discarded. ARGV: a customer, its entry. Removes the entry unless it has changed, and with it
+# what is said of it; answers whether it is gone.
 _UNPARK = """
 local entry = redis.call('HGET', KEYS[1], ARGV[1])
 if entry and entry ~= ARGV[2] then return 0 end
 redis.call('HDEL', KEYS[1], ARGV[1])
+redis.call('HDEL', KEYS[2], ARGV[1])
+return 1
+"""
+
+# KEYS: the parked, the discarded. ARGV: a customer, its entry, what is to be said of it. Says it if the entry is still
+# that one; answers whether it is.
+_DISCARD = """
+if redis.call('HGET', KEYS[1], ARGV[1]) ~= ARGV[2] then return 0 end
+redis.call('HSET', KEYS[2], ARGV[1], ARGV[3])
 return 1
 """
 
@@ -162,7 +173,8 @@ _DELETE_IF = "if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KE
 class Parked(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """Why a customer's events are not applied for now. No content of an event is kept: a retry reads them again.
 
-    `passed_over` is the newest version that has come meanwhile.
+    `passed_over` is the newest version that has come meanwhile. What other releases have written is encoded again as
+    they did it, for an entry is only removed if it is the one that was read.
     """
 
     position: int
@@ -172,6 +184,28 @@ class Parked(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     since: datetime
     attempted_at: datetime
     passed_over: int = 0
+    type: str | UnsetType = UNSET
+    """Of the event, if it is known."""
+
+
+class Discarded(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """That a parked customer's events are given up, why, when and by whom.
+
+    It is kept beside the entry, which others write again at any time, releases before this one among them; and it
+    counts for the entry that is parked `since` then, through all its retries, but for no later one.
+    """
+
+    reason: str
+    at: datetime
+    by: str
+    since: datetime
+
+
+class Standing(NamedTuple):
+    """How it stands with a parked customer; `discarded` is None if its events are still to be applied."""
+
+    parked: Parked
+    discarded: Discarded | None
 
 
 class Write(msgspec.Struct, frozen=True, kw_only=True):
@@ -232,6 +266,7 @@ class Overtaken(Exception):
 
 
 _parked_decoder = msgspec.json.Decoder(Parked)
+_discarded_decoder = msgspec.json.Decoder(Discarded)
 
 
 class _Connection(Connection):
@@ -415,12 +450,38 @@ class ReadModel:
 
     async def unpark(self, generation: str, customer_id: UUID, entry: Parked) -> bool:
         """False if the customer is parked with another entry than this."""
-        key, encoded = views.parked_key(generation), msgspec.json.encode(entry).decode()
-        return bool(await self.redis.eval(_UNPARK, 1, key, str(customer_id), encoded))
+        encoded = msgspec.json.encode(entry).decode()
+        return bool(await self.redis.eval(_UNPARK, 2, *_parked_keys(generation), str(customer_id), encoded))
 
     async def parked(self, generation: str) -> Mapping[UUID, Parked]:
         found = await self.redis.hgetall(views.parked_key(generation))
         return {UUID(_text(key)): _entry(encoded) for key, encoded in found.items()}
+
+    async def standings(self, generation: str) -> Mapping[UUID, Standing]:
+        """Of all who are parked."""
+        async with self.redis.pipeline(transaction=True) as pipeline:
+            for key in _parked_keys(generation):
+                pipeline.hgetall(key)
+            parked, discarded = await pipeline.execute()
+        return {UUID(_text(one)): _standing(entry, discarded.get(one)) for one, entry in parked.items()}
+
+    async def standing(self, generation: str, customer_id: UUID) -> Standing | None:
+        """None if the customer is not parked."""
+        async with self.redis.pipeline(transaction=True) as pipeline:
+            for key in _parked_keys(generation):
+                pipeline.hget(key, str(customer_id))
+            parked, discarded = await pipeline.execute()
+        return _standing(parked, discarded) if parked else None
+
+    async def discard(self, generation: str, customer_id: UUID, *, reason: str, by: str) -> Standing | None:
+        """Give a parked customer's events up; None, and nothing is done, if it is not parked."""
+        keys, one = _parked_keys(generation), str(customer_id)
+        while encoded := await self.redis.hget(keys[0], one):
+            entry = _entry(encoded)
+            said = Discarded(reason=reason, at=datetime.now(UTC), by=by, since=entry.since)
+            if await self.redis.eval(_DISCARD, 2, *keys, one, encoded, msgspec.json.encode(said).decode()):
+                return Standing(entry, said)
+        return None
 
     async def checkpoint(self, generation: str) -> int:
         """Every event up to this position is known to be applied (or its customer parked)."""
@@ -490,14 +551,26 @@ def version_of(stored: bytes | None) -> int:
         return 0
 
 
+def _parked_keys(generation: str) -> tuple[str, str]:
+    return views.parked_key(generation), views.key(generation, "discarded")
+
+
 def _entry(encoded: bytes | str) -> Parked:
     """One that cannot be read still parks its customer; the next retry writes it anew."""
     try:
         return _parked_decoder.decode(encoded)
     except ValueError:
-        return Parked(
-            position=0, version=0, error="unreadable", attempts=0, since=datetime.now(UTC), attempted_at=LONG_AGO
-        )
+        return Parked(position=0, version=0, error="unreadable", attempts=0, since=LONG_AGO, attempted_at=LONG_AGO)
+
+
+def _standing(encoded: bytes | str, said: bytes | str | None) -> Standing:
+    """What is said of a customer may be left over from an earlier time, or be unreadable: it is not given up then."""
+    entry = _entry(encoded)
+    try:
+        discarded = _discarded_decoder.decode(said) if said else None
+    except ValueError:
+        discarded = None
+    return Standing(entry, discarded if discarded and discarded.since == entry.since else None)
 
 
 def _told(event: Recorded | Place) -> tuple[int, bytes]:

@@ -121,6 +121,11 @@ PROBLEMS: Mapping[str, Kind] = {
     "verification-not-found": Kind(
         404, "There is no code to deliver", "Drop the delivery: the code was used, replaced, or has expired."
     ),
+    "not-parked": Kind(
+        404,
+        "The customer is not parked",
+        "Nothing is left to mend: its events are applied, or there is no such customer.",
+    ),
     "method-not-allowed": Kind(
         405, "The address does not take this method", "Use one of the methods that the Allow header names."
     ),
