@@ -2,7 +2,10 @@
 
 import copy
 import json
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -38,12 +41,17 @@ def test_what_is_written_passes_the_check(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["asyncapi.json", "schemas/customer.erased.v1.json", "examples/customer.erased.v1.json"]
+    ("name", "old", "new"),
+    [
+        ("asyncapi.json", "customer.erased", "customer.deleted"),
+        ("schemas/customer.erased.v1.json", "erasedAt", "deletedAt"),
+        ("examples/customer.erased.v1.json", "erasedAt", "deletedAt"),
+    ],
 )
-def test_a_file_that_was_changed_by_hand_is_named(folder: Path, capsys: pytest.CaptureFixture[str], name: str) -> None:
-    edit(folder / "files" / name, "customer.erased", "customer.deleted") if name != (
-        "schemas/customer.erased.v1.json"
-    ) else edit(folder / "files" / name, "erasedAt", "deletedAt")
+def test_a_file_that_was_changed_by_hand_is_named(
+    folder: Path, capsys: pytest.CaptureFixture[str], name: str, old: str, new: str
+) -> None:
+    edit(folder / "files" / name, old, new)
     assert main(["check", "--folder", str(folder)]) == 1
     told = capsys.readouterr().out
     assert name in told
@@ -82,6 +90,10 @@ def test_a_broken_promise_is_told_with_its_place_and_a_way_out_and_not_released(
 
 
 def test_nothing_released_is_no_release_that_is_kept(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for path in (folder / "released").rglob("*.json"):
+        path.unlink()
+    assert main(["check", "--folder", str(folder)]) == 1
+    assert "nothing in" in capsys.readouterr().out
     shutil.rmtree(folder / "released")
     assert main(["check", "--folder", str(folder)]) == 1
     assert "nothing in" in capsys.readouterr().out
@@ -92,6 +104,81 @@ def test_a_file_that_is_not_json_is_named(folder: Path) -> None:
     path.write_text("{")
     with pytest.raises(ValueError, match=r"asyncapi\.json"):
         main(["check", "--folder", str(folder)])
+
+
+class Copy:
+    """The package in a folder of its own, to be edited and run as a developer does."""
+
+    def __init__(self, home: Path) -> None:
+        shutil.copytree(HOME, home, ignore=shutil.ignore_patterns("__pycache__"))
+        self._home = home
+
+    def edit(self, old: str, new: str) -> None:
+        edit(self._home / "src" / "customerflow_contract" / "events.py", old, new)
+
+    def run(self, action: str) -> tuple[int, str]:
+        done = subprocess.run(
+            [sys.executable, "-m", "customerflow_contract", action],
+            env={**os.environ, "PYTHONPATH": str(self._home / "src")},
+            capture_output=True,
+            text=True,
+        )
+        return done.returncode, done.stdout
+
+
+def test_a_struct_that_gets_a_field_is_written_checked_and_released(tmp_path: Path) -> None:
+    copy_of_it = Copy(tmp_path / "contract")
+    copy_of_it.edit("    erased_at: Moment\n", "    erased_at: Moment\n    reason: str | UnsetType = UNSET\n")
+    status, told = copy_of_it.run("check")
+    assert (status, "make contract" in told, "broken" in told) == (1, True, False)
+    assert copy_of_it.run("write")[0] == 0
+    assert copy_of_it.run("check")[0] == 0
+    assert copy_of_it.run("release")[0] == 0
+    copy_of_it.edit("    reason: str | UnsetType = UNSET\n", "")
+    copy_of_it.run("write")
+    assert "schemas/customer.erased.v1.json: $.reason: is not told any more" in copy_of_it.run("check")[1]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "broken"),
+    [
+        (
+            "due_at: Annotated[Moment,",
+            "due_at: Annotated[int,",
+            "schemas/customer.erasure_requested.v1.cloudevent.json: $.data.dueAt: may be of integer type now; "
+            "it was string",
+        ),
+        (
+            'Literal["active", "suspended", "archived"]',
+            'Literal["active", "suspended", "archived", "deceased"]',
+            "schemas/customer.registered.v1.json: $.status: may be 'deceased' now; "
+            "it was 'active', 'archived', 'suspended'",
+        ),
+        (
+            "erased_at: Moment\n",
+            "erased_at: Moment | UnsetType = UNSET\n",
+            "schemas/customer.erased.v1.json: $.erasedAt: was always there, and may be left out now",
+        ),
+        (
+            'Meta(extra_json_schema={"format": "date-time"})',
+            'Meta(extra_json_schema={"format": "date"})',
+            "schemas/customer.erased.v1.json: $.erasedAt: format was date-time, and is date",
+        ),
+        (
+            '"customer.erased.v1"',
+            '"customer.erased.v2"',
+            "schemas/customer.erased.v1.json: is gone",
+        ),
+        ("ge=1, ", "", "schemas/customer.erased.v1.json: $.version: minimum was 1, and is gone"),
+    ],
+)
+def test_a_struct_that_breaks_its_readers_is_held_up(tmp_path: Path, old: str, new: str, broken: str) -> None:
+    copy_of_it = Copy(tmp_path / "contract")
+    copy_of_it.edit(old, new)
+    copy_of_it.run("write")
+    status, told = copy_of_it.run("check")
+    assert (status, broken in told, "`.v2`" in told) == (1, True, True), told
+    assert copy_of_it.run("release")[0] == 1
 
 
 CURRENT = gate.generated()

@@ -40,7 +40,7 @@ def _check(files: Path, released: Path) -> int:
             *(f"  {files / name}" for name in names),
         ]
     failures += _broken(released, current)
-    if not released.exists():
+    if not gate.load(released):
         failures.append(f"There is nothing in {released} to hold the contract against.")
     print("\n".join(failures or ["The contract is what the structs say, and keeps what was released."]))
     return 1 if failures else 0
