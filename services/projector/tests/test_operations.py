@@ -4,9 +4,11 @@ import asyncio
 import base64
 import json
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any, cast
 from uuid import UUID
@@ -37,7 +39,8 @@ from .builders import (
     renamings,
     unknown,
 )
-from .steps import documents, handle, rebuilt
+from .served import served
+from .steps import documents, handle, rebuilt, until
 
 TOKEN = "token-of-the-operator"
 PARKED = "/internal/parked"
@@ -404,6 +407,56 @@ def test_a_token_that_is_none_is_told_and_not_repeated(token: str) -> None:
     assert ended.returncode == 2
     assert "CF_OPERATOR_TOKEN: " in ended.stderr
     assert not token or token not in ended.stderr
+
+
+@pytest.fixture
+async def running(cf_amqp_url: str, cf_redis_url: str, both_parked: str, store: EventStore) -> AsyncIterator[str]:
+    """The program itself, beside its keeper; where it is. What could not be read still cannot."""
+    store.events = [unknown(one) if one.version == 2 else one for one in HISTORY]
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    async with served(store) as feed_url:
+        environment = {
+            "CF_AMQP_URL": cf_amqp_url,
+            "CF_REDIS_URL": cf_redis_url,
+            "CF_FEED_URL": feed_url,
+            "CF_FEED_TOKEN": "token-of-the-feed",
+            "CF_LOOKUP_KEY": base64.b64encode(bytes(range(32))).decode(),
+            "CF_OPERATOR_TOKEN": TOKEN,
+            "CF_PORT": str(port),
+        }
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("CF_")}
+        program = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "customerflow_projector", "run"), env=inherited | environment
+        )
+        try:
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            program.terminate()
+            assert await program.wait() == 0
+
+
+async def test_the_program_serves_them_beside_its_keeper(running: str, model: ReadModel, store: EventStore) -> None:
+    async def ready() -> bool:
+        with suppress(httpx.HTTPError):
+            return (await client.get("/health/ready")).status_code == 200
+        return False
+
+    async with httpx.AsyncClient(base_url=running) as client:
+        await until(ready, seconds=30)
+        problem(await client.get(PARKED), 401, "unauthorized")
+        client.headers["Authorization"] = f"Bearer {TOKEN}"
+        assert (await client.get(PARKED)).json()["parked"] == 2
+        for one in (ANA, BRUNO):
+            assert (await client.post(f"{PARKED}/{one}/discard", json=WHY)).status_code == 200
+        store.events = [*HISTORY]
+        assert (await client.post(f"{PARKED}/{ANA}/retry")).json() == {"applied": True}
+        await asyncio.sleep(5)  # by then the keeper would have retried it
+        listed = (await client.get(PARKED)).json()
+    assert [one["customerId"] for one in listed["data"]] == [str(BRUNO)]
+    applied = [one for one in HISTORY if one.customer_id == ANA or one.version == 1]
+    assert await documents(model) == folded(applied)
 
 
 # --- personal data ----------------------------------------------------------------------------------------------------

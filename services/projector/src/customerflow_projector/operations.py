@@ -1,7 +1,7 @@
 """The operator's routes: customers whose events cannot be applied, seen and mended."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 from typing import Annotated, Any, TypeAlias
 
@@ -112,8 +112,10 @@ _CURSOR = Parameter(
 _ACTOR = header("CustomerFlow-Actor", "Who discards; it is kept with the reason.", example="user:42")
 
 
-def _documented(summary: str, answer: Answer, *parameters: Parameter, body: Body | None = None, **codes: Any) -> Any:
-    told = ("unauthorized", "unknown-parameter", *codes["problems"], "unavailable")
+def _documented(
+    summary: str, answer: Answer, *parameters: Parameter, problems: Sequence[str], body: Body | None = None
+) -> dict[str, Any]:
+    told = ("unauthorized", "unknown-parameter", *problems, "unavailable")
     return {
         "summary": summary,
         "tags": ["parked customers"],
