@@ -6,7 +6,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 LOCAL := $(PY) -m customerflow_local
 INSTANCE ?= demo
-PACKAGES := shared shared/contract services/command services/projector services/query deploy/local deploy/bench
+PACKAGES := shared shared/contract shared/consumer services/command services/projector services/query deploy/local deploy/bench
 READY := $(VENV)/.complete
 
 ##@ See it work
@@ -134,7 +134,7 @@ mutants: $(READY)  ## Break every rule of the domain in every small way, and see
 check: $(READY)  ## Check format, lint, types, import rules, the public contract and shell scripts
 	@$(VENV)/bin/ruff format --check .
 	@$(VENV)/bin/ruff check .
-	@$(VENV)/bin/mypy $(filter-out shared/%,$(PACKAGES)) tests-e2e
+	@$(VENV)/bin/mypy $(filter-out shared/%,$(PACKAGES)) deploy/examples tests-e2e
 	@$(VENV)/bin/lint-imports
 	@$(PY) -m customerflow_contract check
 	@git grep -lE '^#!(/usr)?/bin/(env )?(ba)?sh' | xargs $(VENV)/bin/shellcheck
@@ -156,7 +156,7 @@ UV_COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --gene
 
 .PHONY: lock
 lock: $(READY) $(UV)  ## Lock the requirements again, of each image and of development
-	$(UV_COMPILE) --group dev $(foreach package,bench command contract local projector query shared,\
+	$(UV_COMPILE) --group dev $(foreach package,bench command consumer contract local projector query shared,\
 		--no-emit-package customerflow-$(package)) --output-file requirements-dev.txt
 	for service in command projector query; do \
 		$(UV_COMPILE) services/$$service/pyproject.toml --no-emit-package customerflow-shared --no-emit-package customerflow-contract \

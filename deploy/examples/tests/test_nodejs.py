@@ -1,0 +1,79 @@
+"""The example for Node.js, as a process on a real broker. It needs node, npm and amqplib; without them it says so."""
+
+import asyncio
+import json
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from customerflow_local.instance import RUN
+
+from .told import consent, killed, registered, running, status, telling, until
+
+EXAMPLE = Path(__file__).parent.parent / "nodejs"
+ANA, BRUNO = UUID(int=1), UUID(int=2)
+
+
+@pytest.fixture(scope="module")
+def node(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the example and what it depends on, which is fetched once."""
+    for program in ("node", "npm"):
+        if shutil.which(program) is None:
+            pytest.skip(f"there is no {program} on this machine")
+    folder = RUN / "nodejs"
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in ("consumer.js", "package.json"):
+        shutil.copy(EXAMPLE / name, folder)
+    if not (folder / "node_modules" / "amqplib" / "package.json").exists():
+        install = ["npm", "install", "--no-audit", "--no-fund", "--no-package-lock", "--fetch-retries=0"]
+        try:
+            done = subprocess.run(install, cwd=folder, capture_output=True, text=True, timeout=60, check=False)
+        except subprocess.TimeoutExpired:
+            pytest.skip("amqplib cannot be had: npm has not come to an end within a minute")
+        if done.returncode:
+            codes = [line for line in done.stderr.splitlines() if line.startswith("npm error code")]
+            pytest.skip(f"amqplib cannot be had: {codes[0] if codes else 'npm failed'}")
+    return folder
+
+
+async def test_it_prints_each_event_once_in_order_also_after_it_was_killed(
+    node: Path, cf_amqp_url: str, tmp_path: Path
+) -> None:
+    queue, printed = f"node-{uuid4()}", tmp_path / "printed"
+    env = {"AMQP_URL": cf_amqp_url, "QUEUE": queue, "SEEN": str(tmp_path / "seen.txt")}
+    command = ["sh", "-c", f"exec node consumer.js >>{printed}"]
+    events = [registered(ANA), consent(ANA, 1, "granted"), registered(BRUNO)]
+    more = [status(ANA, 2, "active", "suspended"), consent(ANA, 7, "withdrawn")]
+
+    def lines() -> list[dict[str, Any]]:
+        return [json.loads(line) for line in printed.read_text().splitlines()]
+
+    async def handled(count: int) -> bool:
+        return len(lines()) >= count and await it.ready(queue) == 0
+
+    async with telling(cf_amqp_url) as it:
+
+        async def consuming() -> bool:
+            return await it.ready(queue) is not None
+
+        async with running(command, env, node) as process:
+            await until(consuming)
+            await asyncio.sleep(0.2)  # bound too
+            await it.tell(events)
+            await it.tell(events)
+            await it.tell_body(b"no event", "customer.updated.v1")
+            await until(lambda: handled(3))
+            await asyncio.sleep(0.2)
+            await killed(process)
+        await it.tell([*events, *more])
+        async with running(command, env, node):
+            await until(lambda: handled(5))
+            await asyncio.sleep(0.2)
+        assert await it.ready(queue) == 0
+        assert await it.ready(f"{queue}.refused") == 1
+    assert [(line["type"], line["subject"], line["sequence"]) for line in lines()] == [
+        (event.type, str(event.subject), event.sequence) for event in [*events, *more]
+    ]
