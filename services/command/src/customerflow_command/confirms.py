@@ -19,6 +19,10 @@ from pamqp.commands import Basic
 from pamqp.header import ContentHeader
 
 
+class Closed(aiormq.exceptions.ChannelInvalidStateError):
+    """Nothing more can be sent; the text is what the broker says about it."""
+
+
 class Message(NamedTuple):
     routing_key: str
     properties: Basic.Properties
@@ -66,6 +70,11 @@ class Sent:
         self._unanswered = messages
         self._conclude()
 
+    @property
+    def error(self) -> BaseException | None:
+        """What the channel was closed by."""
+        return self.over.exception() if self.over.done() and not self.over.cancelled() else None
+
     def answered(self) -> None:
         self._unanswered -= 1
         self._conclude()
@@ -73,6 +82,12 @@ class Sent:
     def _conclude(self) -> None:
         if not self._unanswered and not self.over.done():
             self.over.set_result(None)
+
+
+def _why_closed(channel: aiormq.Channel) -> str:
+    closing = channel.closing
+    reason = closing.exception() if closing.done() and not closing.cancelled() else None
+    return str(reason) if isinstance(reason, aiormq.exceptions.ChannelClosed) else "closed"
 
 
 class Publisher:
@@ -96,7 +111,7 @@ class Publisher:
         payload = b"".join(map(self._frames, messages))
         async with self._in_turn:
             if channel.is_closed:
-                raise aiormq.exceptions.ChannelInvalidStateError("closed")
+                raise Closed(_why_closed(channel))
             if messages:
                 await channel.write_queue.put(ChannelFrame(payload, should_close=False))
             # no answer can have come yet: nothing else has run since the message was put

@@ -17,7 +17,8 @@ from typing import Any, NamedTuple, Self, TypeAlias, cast
 from uuid import UUID
 
 import structlog
-from aio_pika.abc import AbstractConnection
+from aio_pika.abc import AbstractChannel, AbstractConnection
+from aiormq.exceptions import ChannelClosed, DeliveryError, PublishError
 from customerflow_contract import cloud_event
 from customerflow_contract.events import ROUTING_KEYS
 from customerflow_shared import events, messaging, patience, telemetry
@@ -42,6 +43,7 @@ LOOK_EVERY = 0.25  # seconds, should the doorbell not ring
 SETTLE_AFTER = 0.03  # seconds in which confirmed pointers come together, unless there is a backlog
 FULL = 3  # batches under way, at which no more is read
 PERSISTENT = 2
+DECLARE_EVERY = 5.0  # seconds; what partners' queues take is not returned, though the log be gone
 PARKED_SECONDS = 60.0  # after which a parked customer's events are tried again
 
 
@@ -233,16 +235,36 @@ class Flow:
         await asyncio.wait([domain.over, public.over], timeout=messaging.PUBLISH_TIMEOUT)
         told, failure = iter(public.confirmations), None
         for (customer_id, step), confirmation in zip(wave.items(), domain.confirmations, strict=True):
-            doubtful = [one for one in (confirmation, *islice(told, len(step.public))) if not one.confirmed]
+            answers = zip(step.public, islice(told, len(step.public)), strict=True)
+            doubtful = [
+                (messaging.INTEGRATION, message, one.error or public.error)
+                for message, one in answers
+                if not one.confirmed
+            ]
+            if not confirmation.confirmed:
+                doubtful.append((messaging.DOMAIN, step.domain, confirmation.error or domain.error))
             if not doubtful:
                 self._confirmed += step.completed
                 continue
-            failure = NotConfirmed(type(doubtful[0].error or TimeoutError()).__name__)
+            exchange, message, error = doubtful[-1]
+            failure = NotConfirmed(_why(exchange, message.routing_key, error))
             with suppress(NotConfirmed):
                 lines[customer_id].throw(failure)
         self.more_confirmed.set()
         if failure is not None:
             raise failure
+
+
+def _why(exchange: str, routing_key: str, error: BaseException | None) -> str:
+    match error:
+        case PublishError():
+            return f"{exchange}: no queue takes {routing_key}"
+        case DeliveryError():
+            return f"{exchange}: a queue refuses {routing_key}; it may be full"
+        case ChannelClosed():
+            return str(error)
+        case _:
+            return f"{exchange}: no answer for {routing_key}, {type(error or TimeoutError()).__name__}"
 
 
 class Relay:
@@ -288,6 +310,7 @@ class Relay:
             flow = await Flow.open(self._connection, self._outbox, self._lease, self._doorbell, self._tell)
             async with self._lease.sought(), self._outbox:
                 flow.start(self._settle(flow))
+                flow.start(_keep_declared(await self._connection.channel()))
                 try:
                     await self._read(flow)
                 finally:
@@ -349,6 +372,12 @@ class Relay:
                 await self._outbox.park(row.customer, row.position, str(error))
                 log.error("customer parked", customer_id=str(row.customer), position=row.position, reason=str(error))
         return readable
+
+
+async def _keep_declared(channel: AbstractChannel) -> None:
+    while True:
+        await asyncio.sleep(DECLARE_EVERY)
+        await messaging.declare(channel)
 
 
 def commands(batch: Sequence[Recorded]) -> list[list[Recorded]]:
