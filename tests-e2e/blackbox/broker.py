@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Final
+from uuid import UUID
+from zlib import crc32
 
 import aio_pika
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage, AbstractQueue
@@ -16,6 +18,10 @@ INTEGRATION_LOG: Final = "customerflow.integration.log"
 DOMAIN: Final = "customerflow.domain"
 DEAD: Final = "customerflow.dead"
 SHARDS: Final = 16
+
+
+def shard_of(customer_id: str) -> int:
+    return crc32(UUID(customer_id).bytes) % SHARDS
 
 
 def shard_queue(shard: int) -> str:

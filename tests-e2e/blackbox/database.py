@@ -1,4 +1,4 @@
-"""MySQL, looked at by somebody who only wants to know what stands there."""
+"""MySQL, looked at, or damaged, by somebody who is not part of the system."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -18,6 +18,11 @@ class Database:
         async with self._connection.cursor() as cursor:
             await cursor.execute(statement)
             return list(await cursor.fetchall())
+
+    async def run(self, statement: str) -> int:
+        """How many rows it has changed."""
+        async with self._connection.cursor() as cursor:
+            return int(await cursor.execute(statement))
 
     async def tables(self) -> list[str]:
         return [name for (name,) in await self.rows("SHOW TABLES") if name.startswith("cf_")]
