@@ -83,7 +83,7 @@ async function receive(channel, message) {
 
 /** Until the connection or the queue is gone, or it is to stop. */
 async function consume() {
-  const connection = await amqp.connect(url, { heartbeat: 30 });
+  const connection = await amqp.connect(url);
   let inHand = Promise.resolve();
   let failure = null;
   try {
@@ -111,14 +111,15 @@ async function consume() {
     });
     for (const routingKey of routingKeys) await channel.bindQueue(queue, EXCHANGE, routingKey);
     await channel.prefetch(1);
-    const { consumerTag } = await channel.consume(queue, (message) => {
+    await channel.consume(queue, (message) => {
       if (message === null) return wake(); // the queue was deleted
+      if (stopping) return; // it goes back to the queue
       inHand = receive(channel, message).catch((error) => wake((failure = error)));
     });
     console.error(`consuming ${queue}`);
     if (!stopping) await ended;
     if (stopping && !failure) {
-      await channel.cancel(consumerTag);
+      // Not cancelled first: a consumer that stands by would be given what comes next before this is done.
       await inHand;
       await channel.close();
     }

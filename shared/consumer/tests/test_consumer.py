@@ -191,6 +191,30 @@ async def test_stopping_at_any_moment_loses_nothing(cf_amqp_url: str, ours: Part
     await ours.settles(0)
 
 
+async def test_who_stands_by_takes_over_in_order(cf_amqp_url: str, ours: Partner) -> None:
+    """It would not, if the one that stops cancelled its consumer before it has let go of what it was given."""
+    handlers = Handlers[sqlite3.Connection]()
+
+    @handlers.on(CustomerUpdatedV1)
+    async def _(event: CustomerUpdatedV1, told: CloudEvent, transaction: sqlite3.Connection) -> None:
+        await asyncio.sleep(0.05)
+        transaction.execute("INSERT INTO heard VALUES (?, ?, 1)", (str(told.subject), str(told.id)))
+
+    events = [updated(ANA, version) for version in range(1, 31)]
+    with Heard() as inbox:
+        first, second = (Consumer(cf_amqp_url, ours.queue, handlers, inbox, prefetch=8) for _ in range(2))
+        async with running(first):
+            await until(lambda: first.connected)
+            async with running(second):
+                await until(lambda: second.connected)
+                await ours.tell(events)
+                await until(lambda: first.counts.total() == 3)
+                first.stop()
+                await until(lambda: inbox.of(ANA) == as_heard(events))
+        assert second.counts[Outcome.OVERTAKEN] == 0
+    await ours.settles(0)
+
+
 async def test_without_a_broker_it_goes_on_trying_and_can_be_stopped(
     cf_amqp_url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
