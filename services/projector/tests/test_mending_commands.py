@@ -56,19 +56,18 @@ class Console:
             "CF_FEED_URL": feed_url,
             "CF_FEED_TOKEN": "token-of-the-feed",
             "CF_LOOKUP_KEY": base64.b64encode(bytes(range(32))).decode(),
-            "COLUMNS": "250",
         }
 
-    async def start(self, *arguments: str) -> asyncio.subprocess.Process:
+    async def start(self, *arguments: str, columns: int = 250) -> asyncio.subprocess.Process:
         return await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "customerflow_projector", *arguments),
-            env=self._environment,
+            env=self._environment | {"COLUMNS": str(columns)},
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
         )
 
-    async def run(self, *arguments: str) -> Ended:
-        return await self.ended(await self.start(*arguments))
+    async def run(self, *arguments: str, columns: int = 250) -> Ended:
+        return await self.ended(await self.start(*arguments, columns=columns))
 
     async def ended(self, process: asyncio.subprocess.Process) -> Ended:
         async with asyncio.timeout(60):
@@ -91,6 +90,13 @@ async def both_parked(model: ReadModel) -> str:
     entry = (await model.parked(report.generation))[ANA]
     await model.park(report.generation, ANA, replace(entry, since=LONG_AGO))
     return report.generation
+
+
+async def test_on_a_narrow_terminal_nothing_is_cut(console: Console, both_parked: str) -> None:
+    await console.run("discard", str(ANA), "--reason", "made by a load test", "--by", "user:42")
+    shown = (await console.run("parked", columns=80)).out
+    assert str(ANA) in shown
+    assert "\u2026" not in shown
 
 
 async def test_who_is_parked_is_shown_to_people_and_to_scripts(console: Console, both_parked: str) -> None:
@@ -172,7 +178,7 @@ async def test_who_is_discarded_is_shown_with_the_reason_and_freed_by_its_id_onl
     ended = await console.run("discard", str(ANA), "--reason", "made by a load test", "--by", "user:42")
     assert ended[:2] == (0, "discarded\n")
     shown = (await console.run("parked")).out
-    assert "by user:42" in shown
+    assert "discarded by user:42 at " in shown
     given = json.loads((await console.run("parked", "--json")).out)[0]["discarded"]
     assert (given["reason"], given["by"]) == ("made by a load test", "user:42")
     assert (await console.run("retry", "--all"))[:2] == (0, "1 applied, 0 still parked\n")

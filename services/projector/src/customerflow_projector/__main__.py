@@ -181,7 +181,7 @@ def retry(customer_id: UUID | None, everybody: bool, after: Mark | None) -> None
 @click.option("--reason", required=True, callback=REASON, help="Kept in clear: it must hold no personal data.")
 @click.option("--by", default=lambda: _login(), callback=ACTOR, help="Who does it; by default, who is logged in.")
 def discard(customer_id: UUID, reason: str, by: str) -> None:
-    """Give a parked customer's events up: nobody tries by himself to apply them any more.
+    """Give a parked customer's events up: the projector no longer retries them by itself.
 
     The customer stays listed by `parked`, and its document stays as it is, behind its events: `verify` says so. Only
     `retry`, an erasure, or a rebuild, which tries everybody anew, goes on with it.
@@ -284,32 +284,16 @@ async def _parked(config: app.ToolSettings) -> list[Failure]:
 
 
 def _print_parked(failures: Sequence[Failure]) -> None:
-    table = Table(
-        _customer(),
-        "position",
-        "version",
-        "event",
-        "attempts",
-        "since",
-        "tried last",
-        "passed over",
-        "error",
-        "discarded",
-    )
+    """For people; scripts take the JSON."""
+    columns = (Column(name, overflow="fold") for name in ("event", "attempts", "error"))
+    table = Table(_customer(), *columns, show_lines=True)
     for one in failures:
-        given = one.discarded or None
-        table.add_row(
-            str(one.customer_id),
-            str(one.position),
-            str(one.version),
-            one.type or "",
-            str(one.attempts),
-            one.since,
-            one.attempted_at,
-            str(one.passed_over or ""),
-            Text(one.error),
-            Text(f"{given.at} by {given.by}: {given.reason}" if given else ""),
-        )
+        event = [f"version {one.version}", f"position {one.position}", one.type or ""]
+        tries = [f"{one.attempts} since", one.since, f"last {one.attempted_at}"]
+        why = [one.error, f"passed over up to version {one.passed_over}" if one.passed_over else ""]
+        if one.discarded:
+            why.append(f"discarded by {one.discarded.by} at {one.discarded.at}: {one.discarded.reason}")
+        table.add_row(str(one.customer_id), *(Text("\n".join(filter(None, lines))) for lines in (event, tries, why)))
     Console().print(table)
 
 

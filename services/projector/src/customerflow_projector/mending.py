@@ -45,7 +45,7 @@ class Superseded(Exception):
     """Another generation has become live meanwhile; it has tried every customer anew."""
 
 
-class Given(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+class Discard(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """That a customer's events are given up: since when, by whom, and why."""
 
     reason: str
@@ -69,7 +69,7 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     since: str
     attempted_at: str
     passed_over: int | UnsetType = UNSET
-    discarded: Given | UnsetType = UNSET
+    discarded: Discard | UnsetType = UNSET
 
 
 class Mark(NamedTuple):
@@ -226,7 +226,7 @@ def failure(customer_id: UUID, standing: Standing) -> Failure:
         since=views.timestamp(entry.since),
         attempted_at=views.timestamp(entry.attempted_at),
         passed_over=entry.passed_over or UNSET,
-        discarded=Given(reason=said.reason, at=views.timestamp(said.at), by=said.by) if said else UNSET,
+        discarded=Discard(reason=said.reason, at=views.timestamp(said.at), by=said.by) if said else UNSET,
     )
 
 

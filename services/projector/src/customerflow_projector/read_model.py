@@ -5,7 +5,7 @@ With a document, and only with it, changes what follows from it: the customer's 
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, Literal, NamedTuple, TypeAlias, cast
+from typing import Annotated, Any, Literal, NamedTuple, TypeAlias, cast
 from uuid import UUID
 
 import hiredis
@@ -26,6 +26,8 @@ from redis.exceptions import ConnectionError, NoScriptError
 from customerflow_projector.indexes import Command, commands_between
 
 tracer = trace.get_tracer("customerflow.projector")
+
+Moment: TypeAlias = Annotated[datetime, msgspec.Meta(tz=True)]
 
 Words: TypeAlias = list[Any]
 """Of a command: what redis-py takes."""
@@ -181,8 +183,8 @@ class Parked(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     version: int
     error: str
     attempts: int
-    since: datetime
-    attempted_at: datetime
+    since: Moment
+    attempted_at: Moment
     passed_over: int = 0
     type: str | UnsetType = UNSET
     """Of the event, if it is known."""
@@ -196,9 +198,9 @@ class Discarded(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """
 
     reason: str
-    at: datetime
+    at: Moment
     by: str
-    since: datetime
+    since: Moment
 
 
 class Standing(NamedTuple):
