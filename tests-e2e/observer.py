@@ -388,12 +388,14 @@ async def stop_partners(system: System, stack: Stack, before: float, seconds: fl
             recorded, quiet = await everything_is_told(feed, after, observer)
         findings = await account(clients, recorded, after, observer.deliveries, log_from)
         findings.seconds, findings.quiet = spent, quiet
-        caught_up = await asyncio.to_thread(read_log, url, stopped_at)
         rows, phases = {}, (stopped_at.timestamp(), returned_at.timestamp())
         for queue, partner in reading.items():
+            # not from the time at which it stopped: what waited then may have been dropped since
+            last_handled = datetime.fromisoformat(partner.deliveries[-1].told["time"])
+            caught_up = await asyncio.to_thread(read_log, url, last_handled)
             waiting = await asyncio.to_thread(depth, url, queue)
             kept = await asyncio.to_thread(rest_of, url, queue)
-            rows[queue] = f"{waiting} kept of {LIMIT} at most, {len(caught_up)} in the log since it stopped"
+            rows[queue] = f"{waiting} kept of {LIMIT} at most, {len(caught_up)} in the log since it read last"
             findings.violations += [
                 f"{queue}: {one}" for one in after_return(partner.deliveries, kept, caught_up, observer.deliveries)
             ]
