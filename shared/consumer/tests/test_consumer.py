@@ -44,6 +44,7 @@ async def test_what_is_told_has_one_effect_in_order_and_is_acknowledged(cf_amqp_
             await until(lambda: complete(inbox, LIVES))
             await until(lambda: consumer.counts[Outcome.APPLIED] == len(INTERLEAVED))
         assert consumer.counts[Outcome.DUPLICATE] > 0
+        assert not consumer.connected
     await ours.settles(0)
 
 
@@ -220,9 +221,11 @@ async def test_without_a_broker_it_goes_on_trying_and_can_be_stopped(
 ) -> None:
     caplog.set_level(logging.WARNING, "customerflow_consumer")
     with Heard() as inbox:
-        async with running(Consumer(cf_amqp_url, "there-is-none", counting(), inbox)):
+        async with running(consumer := Consumer(cf_amqp_url, "there-is-none", counting(), inbox)):
             await asyncio.sleep(1)
-        assert ours_said(caplog) == ["interrupted, beginning again: ChannelNotFoundEntity"]
+            assert not consumer.connected
+        (said,) = ours_said(caplog)
+        assert said.startswith("interrupted, beginning again: ChannelNotFoundEntity in ")
 
 
 def ours_said(caplog: pytest.LogCaptureFixture) -> list[str]:

@@ -86,13 +86,13 @@ class Consumer(Generic[T]):
                 error = cancelled
             except Exception as raised:
                 error = raised
-            if self._stopped.is_set():
-                return
             if self.connected:
                 pause, last = FIRST_PAUSE, ""
                 self.connected = False
-            if (told := type(error).__name__) != last:
-                log.warning("interrupted, beginning again: %s", "connection or queue lost" if error is None else told)
+            if self._stopped.is_set():
+                return
+            if (told := "connection or queue lost" if error is None else describe(error)) != last:
+                log.warning("interrupted, beginning again: %s", told)
                 last = told
             with suppress(TimeoutError):
                 async with asyncio.timeout(pause):

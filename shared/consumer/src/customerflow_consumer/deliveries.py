@@ -207,7 +207,7 @@ def entry_of(told: CloudEvent) -> Entry:
     return Entry(id=told.id, customer=told.subject, sequence=int(told.sequence))
 
 
-def describe(error: Exception) -> str:
+def describe(error: BaseException) -> str:
     """Its type and where it was raised, without its text, which may quote a customer's data."""
     if not (frames := traceback.extract_tb(error.__traceback__)):
         return type(error).__name__
