@@ -218,12 +218,13 @@ class Flow:
             lines = {customer_id: lines[customer_id] for customer_id in wave}
             await self._send(wave, lines)
 
-    async def settle(self) -> None:
-        """Forget the pointers of all that has been confirmed meanwhile."""
+    async def settle(self) -> int:
+        """Forget the pointers of all that has been confirmed meanwhile; returns how many."""
         self.more_confirmed.clear()
         settled, self._confirmed = self._confirmed, []
         await self._outbox.settle(settled, self._lease.token)
         self.positions.difference_update(settled)
+        return len(settled)
 
     async def _send(self, wave: dict[UUID, Step], lines: dict[UUID, Steps]) -> None:
         """Raises NotConfirmed unless all of it is confirmed."""
@@ -342,8 +343,8 @@ class Relay:
             await flow.more_confirmed.wait()
             if not self._behind:
                 await asyncio.sleep(SETTLE_AFTER)
-            await flow.settle()
-            self._patience.rewarded()
+            if await flow.settle():  # or every refusal would be told of, and tried again at once
+                self._patience.rewarded()
             if self._behind:
                 self._doorbell.rung.set()
 
