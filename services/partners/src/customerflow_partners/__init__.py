@@ -1,0 +1,1 @@
+"""Keeps the subscriptions of other systems: their queues at the broker, and the accounts that may read them."""
