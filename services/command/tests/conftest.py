@@ -11,11 +11,9 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from customerflow_command import database
-from customerflow_command.commit import GroupCommit
+from customerflow_command.commit import GroupCommit, open_commit_engine
 from customerflow_command.customer.claims import Uniqueness
 from customerflow_command.customer.commands import ArchiveCustomer, ChangeCustomer, Command, RegisterCustomer
-from customerflow_command.database import utc_now
 from customerflow_command.idempotency import Idempotency
 from customerflow_command.mediator import (
     Handler,
@@ -28,10 +26,12 @@ from customerflow_command.mediator import (
 )
 from customerflow_command.personal import MasterKeys, Pepper
 from customerflow_command.preconditions import Precondition
+from customerflow_command.schema import SCHEMA
 from customerflow_command.store import Store
 from customerflow_command.unit_of_work import UnitOfWork
 from customerflow_local.testing import Database, Servers
-from customerflow_shared import service
+from customerflow_shared import database, service
+from customerflow_shared.database import utc_now
 from customerflow_shared.events import Recorded
 from customerflow_shared.ids import uuid7
 from customerflow_shared.values import ExternalId, PersonalProfile
@@ -142,7 +142,7 @@ def cf_database(cf_servers: Servers, group_size: int) -> Iterator[Database]:
 
 @pytest.fixture(scope="module")
 async def migrated(cf_database: Database) -> Database:
-    await database.migrate(cf_database.owner_url, cf_database.url)
+    await SCHEMA.migrate(cf_database.owner_url, cf_database.url)
     return cf_database
 
 
@@ -161,7 +161,7 @@ def start(migrated: Database, group_size: int) -> Start:
         engine = database.open_engine(migrated.url)
         keys, pepper = MasterKeys(f"k1={KEY}"), Pepper(KEY)
         store = Store(engine, keys)
-        commit_engine = database.open_commit_engine(migrated.url)
+        commit_engine = open_commit_engine(migrated.url)
         commit = (
             ForcedGroups(commit_engine, on_commit=lambda: None, largest=group_size)
             if group_size

@@ -16,7 +16,6 @@ from customerflow_command.customer import errors
 from customerflow_command.customer.claims import Claim
 from customerflow_command.customer.commands import Command, RequestEmailVerification
 from customerflow_command.customer.state import Customer
-from customerflow_command.database import DatabaseRefused, DatabaseUnavailable
 from customerflow_command.fingerprints import ForeignSecret
 from customerflow_command.idempotency import KeyInFlight, KeyReused
 from customerflow_command.mediator import DeadlineExceeded, Outcome, Request
@@ -24,6 +23,7 @@ from customerflow_command.personal import Pepper, UnreadableEvent
 from customerflow_command.unit_of_work import PreconditionRequired, ValueTaken, VersionMismatch
 from customerflow_command.verification import Codes
 from customerflow_shared import service
+from customerflow_shared.database import DatabaseRefused, DatabaseUnavailable
 from customerflow_shared.events import Actor
 from customerflow_shared.values import ExternalId
 from litestar import Litestar

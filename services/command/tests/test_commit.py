@@ -8,11 +8,11 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 import pytest
-from customerflow_command import commit, database
-from customerflow_command.commit import GroupCommit, StoreBusy
+from customerflow_command import commit
+from customerflow_command.commit import GroupCommit, StoreBusy, open_commit_engine
 from customerflow_command.customer.commands import RegisterCustomer
 from customerflow_command.unit import HashedClaim, Unit
-from customerflow_shared import service
+from customerflow_shared import database, service
 from customerflow_shared.events import CustomerProfileChanged, CustomerRegistered
 from customerflow_shared.ids import uuid7
 
@@ -31,7 +31,7 @@ class Slow(GroupCommit):
     """Takes some time for each group, and writes nothing."""
 
     def __init__(self, *, largest: int, patience: float) -> None:
-        nowhere = database.open_commit_engine("mysql://nobody:nothing@127.0.0.1:1/nowhere")
+        nowhere = open_commit_engine("mysql://nobody:nothing@127.0.0.1:1/nowhere")
         super().__init__(nowhere, on_commit=lambda: None, largest=largest, patience=patience)
         self.groups: list[list[Unit]] = []
 

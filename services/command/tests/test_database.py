@@ -6,8 +6,9 @@ import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
-from customerflow_command import database
-from customerflow_command.database import DatabaseRefused, DatabaseUnavailable, SchemaNotReady
+from customerflow_command.schema import SCHEMA
+from customerflow_shared import database
+from customerflow_shared.database import DatabaseRefused, DatabaseUnavailable, SchemaNotReady
 
 if TYPE_CHECKING:
     from customerflow_local.testing import Database, Servers
@@ -19,10 +20,10 @@ COMMAND_DENIED = {1142, 1143}
 
 async def test_many_processes_may_migrate_at_once(cf_servers: Servers) -> None:
     with cf_servers.database() as fresh:
-        await asyncio.gather(*(database.migrate(fresh.owner_url, fresh.url) for _ in range(4)))
-        await database.migrate(fresh.owner_url, fresh.url)
+        await asyncio.gather(*(SCHEMA.migrate(fresh.owner_url, fresh.url) for _ in range(4)))
+        await SCHEMA.migrate(fresh.owner_url, fresh.url)
         engine = database.open_engine(fresh.url)
-        await database.check_schema(engine)
+        await SCHEMA.check(engine)
         await engine.dispose()
 
 
@@ -33,8 +34,8 @@ async def test_a_migration_that_was_cut_off_can_be_repeated(cf_servers: Servers)
             await session.run(
                 "CREATE TABLE cf_position (id TINYINT UNSIGNED PRIMARY KEY, head BIGINT UNSIGNED NOT NULL)"
             )
-        await database.migrate(fresh.owner_url, fresh.url)
-        await database.check_schema(owner)
+        await SCHEMA.migrate(fresh.owner_url, fresh.url)
+        await SCHEMA.check(owner)
         await owner.dispose()
 
 
@@ -42,13 +43,13 @@ async def test_without_the_schema_the_service_is_not_ready(cf_servers: Servers) 
     with cf_servers.database() as fresh:
         engine = database.open_engine(fresh.owner_url)
         with pytest.raises(SchemaNotReady):
-            await database.check_schema(engine)
+            await SCHEMA.check(engine)
         await engine.dispose()
 
 
 async def test_a_newer_schema_is_accepted_and_left_alone_an_older_one_is_not(cf_servers: Servers) -> None:
     with cf_servers.database() as fresh:
-        await database.migrate(fresh.owner_url, fresh.url)
+        await SCHEMA.migrate(fresh.owner_url, fresh.url)
         owner = database.open_engine(fresh.owner_url)
 
         async def revision(number: str) -> None:
@@ -57,12 +58,12 @@ async def test_a_newer_schema_is_accepted_and_left_alone_an_older_one_is_not(cf_
                 await session.commit()
 
         await revision("9999")
-        await database.check_schema(owner)
-        await database.migrate(fresh.owner_url, fresh.url)
-        await database.check_schema(owner)
+        await SCHEMA.check(owner)
+        await SCHEMA.migrate(fresh.owner_url, fresh.url)
+        await SCHEMA.check(owner)
         await revision("0000")
         with pytest.raises(SchemaNotReady, match="this release needs"):
-            await database.check_schema(owner)
+            await SCHEMA.check(owner)
         await owner.dispose()
 
 
@@ -120,5 +121,5 @@ async def test_a_database_that_is_not_there_is_unavailable() -> None:
         async with database.session(engine) as session:
             await session.rows("SELECT 1")
     with pytest.raises(SchemaNotReady):
-        await database.check_schema(engine)
+        await SCHEMA.check(engine)
     await engine.dispose()

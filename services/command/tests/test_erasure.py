@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
-from customerflow_command import database, upkeep
+from customerflow_command import upkeep
 from customerflow_command.customer.commands import (
     CancelErasure,
     ChangeCustomer,
@@ -17,13 +17,13 @@ from customerflow_command.customer.commands import (
     SuspendCustomer,
 )
 from customerflow_command.customer.errors import CustomerIsErased
-from customerflow_command.database import utc_now
 from customerflow_command.erasures import erased_customers, reapplied_erasure
 from customerflow_command.outbox import Outbox
 from customerflow_command.personal import UnreadableEvent
 from customerflow_command.store import EventReader
 from customerflow_command.upkeep import Upkeep
-from customerflow_shared import service
+from customerflow_shared import database, service
+from customerflow_shared.database import utc_now
 from customerflow_shared.events import CustomerErased, CustomerReactivated, CustomerRegistered, Recorded
 from customerflow_shared.values import ExternalId, PersonalProfile
 

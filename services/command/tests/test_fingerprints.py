@@ -7,9 +7,10 @@ from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
 import pytest
-from customerflow_command import database
 from customerflow_command.fingerprints import Fingerprints, ForeignSecret
 from customerflow_command.personal import MasterKeys, Pepper
+from customerflow_command.schema import SCHEMA
+from customerflow_shared import database
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ def secret(byte: int) -> str:
 @pytest.fixture
 async def fresh(cf_servers: Servers) -> AsyncIterator[Database]:
     with cf_servers.database() as one:
-        await database.migrate(one.owner_url, one.url)
+        await SCHEMA.migrate(one.owner_url, one.url)
         yield one
 
 

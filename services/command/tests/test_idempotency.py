@@ -6,7 +6,6 @@ import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
-from customerflow_command import database
 from customerflow_command.customer.commands import (
     AddTaxId,
     ChangeCustomer,
@@ -17,6 +16,7 @@ from customerflow_command.customer.commands import (
 from customerflow_command.idempotency import KeyInFlight, KeyReused, purge
 from customerflow_command.mediator import Outcome
 from customerflow_command.unit_of_work import ValueTaken
+from customerflow_shared import database
 from customerflow_shared.events import CustomerRegistered
 from customerflow_shared.ids import uuid7
 from customerflow_shared.values import PersonalProfile, TaxId

@@ -8,8 +8,9 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import pytest
-from customerflow_command import database, outbox
+from customerflow_command import outbox
 from customerflow_command.outbox import Lease, LeaseLost, Outbox
+from customerflow_shared import database
 
 if TYPE_CHECKING:
     from services.command.tests.conftest import WriteSide

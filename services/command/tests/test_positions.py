@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from customerflow_command.customer.commands import ChangeCustomer, RegisterCustomer, RequestErasure, TagCustomer
-from customerflow_command.database import utc_now
+from customerflow_shared.database import utc_now
 from customerflow_shared.ids import uuid7
 from customerflow_shared.values import PersonalProfile
 

@@ -16,7 +16,7 @@ from uuid import UUID
 import aio_pika
 import pytest
 from aiormq.exceptions import ChannelInvalidStateError, PublishError
-from customerflow_command import confirms, database, outbox
+from customerflow_command import confirms, outbox
 from customerflow_command import relay as relay_module
 from customerflow_command.confirms import Publisher
 from customerflow_command.customer.commands import ChangeCustomer
@@ -27,7 +27,7 @@ from customerflow_command.personal import MasterKeys
 from customerflow_command.publishing import cloud_events
 from customerflow_command.relay import Flow, NotConfirmed, Relay, Tell, commands
 from customerflow_command.store import EventReader, EventRow
-from customerflow_shared import events, messaging, service
+from customerflow_shared import database, events, messaging, service
 from customerflow_shared.events import CustomerArchived, Metadata, Recorded
 from customerflow_shared.values import PersonalProfile
 from pamqp.commands import Basic

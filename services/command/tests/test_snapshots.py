@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
-from customerflow_command import database, snapshots, store
+from customerflow_command import snapshots, store
 from customerflow_command.customer.commands import LinkExternalId, RequestErasure, TagCustomer
-from customerflow_command.database import utc_now
+from customerflow_shared import database
+from customerflow_shared.database import utc_now
 from customerflow_shared.values import ExternalId
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 from customerflow_command.customer.commands import ChangeCustomer, RequestErasure, UnlinkExternalId, UpsertCustomer
 from customerflow_command.customer.errors import CustomerIsArchived, RegistrationIncomplete
-from customerflow_command.database import utc_now
 from customerflow_command.unit_of_work import ValueTaken, VersionMismatch
+from customerflow_shared.database import utc_now
 from customerflow_shared.values import ExternalId, PersonalProfile, Profile
 from msgspec import UNSET, UnsetType
 

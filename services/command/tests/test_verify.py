@@ -6,12 +6,13 @@ import asyncio
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from customerflow_command import database, verify
+from customerflow_command import verify
 from customerflow_command.customer.claims import Uniqueness
 from customerflow_command.customer.commands import ChangeCustomer, SuspendCustomer
-from customerflow_command.database import utc_now
 from customerflow_command.personal import Pepper
 from customerflow_command.verify import Drift, Verifier
+from customerflow_shared import database
+from customerflow_shared.database import utc_now
 from customerflow_shared.ids import uuid7
 
 from services.command.tests.conftest import KEY

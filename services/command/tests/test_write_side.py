@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 import pytest
-from customerflow_command import database
-from customerflow_command.commit import StoreBusy
+from customerflow_command.commit import StoreBusy, open_commit_engine
 from customerflow_command.customer.commands import ChangeCustomer, RestoreCustomer
 from customerflow_command.customer.errors import CustomerIsArchived, CustomerNotFound
-from customerflow_command.database import DatabaseUnavailable
 from customerflow_command.unit import VersionTaken
 from customerflow_command.unit_of_work import ValueTaken, VersionMismatch
+from customerflow_shared import database
+from customerflow_shared.database import DatabaseUnavailable
 from customerflow_shared.events import CustomerProfileChanged, CustomerRegistered
 from customerflow_shared.ids import uuid7
 from customerflow_shared.values import PersonalProfile
@@ -326,7 +326,7 @@ async def test_what_waits_for_a_contended_value_does_not_hold_up_the_others(
 
 async def test_a_frozen_process_does_not_stop_the_others_for_long(start: Start, migrated: Database) -> None:
     """The server frees the counter when a session has been silent in the middle of its transaction."""
-    engine = database.open_commit_engine(migrated.url)
+    engine = open_commit_engine(migrated.url)
     async with start() as alive:
         with pytest.raises(DatabaseUnavailable):
             async with database.session(engine) as frozen:

@@ -20,8 +20,8 @@ from uuid import UUID
 import rich_click as click
 import structlog
 import uvloop
-from customerflow_command import app, database
-from customerflow_command.commit import GroupCommit
+from customerflow_command import app
+from customerflow_command.commit import GroupCommit, open_commit_engine
 from customerflow_command.customer.claims import external_id_claim
 from customerflow_command.customer.commands import Command, RegisterCustomer
 from customerflow_command.customer.errors import CustomerIsArchived
@@ -32,7 +32,7 @@ from customerflow_command.store import Store
 from customerflow_command.unit_of_work import UnitOfWork, ValueTaken
 from customerflow_local.instance import PREFERRED_PORTS, RUN
 from customerflow_local.stack import Stack
-from customerflow_shared import service, settings, views
+from customerflow_shared import database, service, settings, views
 from customerflow_shared.ids import uuid7
 from msgspec.structs import replace
 from redis.asyncio import Redis
@@ -159,7 +159,7 @@ async def loading(env: Mapping[str, str], life: Callable[[int], people.Life] = p
     config = settings.load(app.WriteSettings, env)
     keys, pepper = MasterKeys(config.master_keys), Pepper(config.claim_pepper)
     engine = database.open_engine(config.mysql_url, connections=_CONNECTIONS)
-    commit_engine = database.open_commit_engine(config.mysql_url)
+    commit_engine = open_commit_engine(config.mysql_url)
     try:
         fingerprints = Fingerprints(engine, {"claim pepper": pepper.fingerprint(), **keys.fingerprints()}, leaves=True)
         await fingerprints.check()

@@ -124,6 +124,7 @@ def _new_secrets() -> dict[str, str]:
     return {
         "mysql_owner": secrets.token_urlsafe(24),
         "mysql_runtime": secrets.token_urlsafe(24),
+        "mysql_partners": secrets.token_urlsafe(24),
         "amqp": secrets.token_urlsafe(24),
         "erlang_cookie": secrets.token_urlsafe(24),
         "feed_token": secrets.token_urlsafe(24),
@@ -132,6 +133,7 @@ def _new_secrets() -> dict[str, str]:
         "master_keys": f"k1={key()}",
         "claim_pepper": key(),
         "lookup_key": key(),
+        "webhook_key": key(),
     }
 
 

@@ -8,18 +8,19 @@ from typing import TextIO, TypeVar
 from uuid import UUID
 
 import rich_click as click
-from customerflow_shared import service, settings, telemetry
+from customerflow_shared import database, service, settings, telemetry
+from customerflow_shared.database import DatabaseUnavailable, SchemaNotReady
 from rich.console import Console
 from rich.progress import Progress, TimeElapsedColumn, track
 from rich.table import Table
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from customerflow_command import app, database
+from customerflow_command import app
 from customerflow_command.customer.errors import CustomerIsErased, CustomerNotFound
-from customerflow_command.database import DatabaseUnavailable, SchemaNotReady
 from customerflow_command.erasures import erased_customers, reapplied_erasure
 from customerflow_command.fingerprints import ForeignSecret
 from customerflow_command.outbox import Outbox
+from customerflow_command.schema import SCHEMA
 from customerflow_command.verify import FIRST
 
 T = TypeVar("T")
@@ -51,7 +52,7 @@ def migrate() -> None:
     """Bring the schema up to date, and give the runtime account its rights."""
     config = settings.load_or_exit(app.MigrateSettings, os.environ)
     telemetry.configure("migrate", log_level=config.log_level)
-    _run(database.migrate(config.mysql_owner_url, config.mysql_url))
+    _run(SCHEMA.migrate(config.mysql_owner_url, config.mysql_url))
 
 
 @main.command()

@@ -12,7 +12,8 @@ from functools import partial
 from typing import Annotated, TypeVar
 
 import msgspec
-from customerflow_shared import service, settings
+from customerflow_shared import database, service, settings
+from customerflow_shared.database import utc_now
 from customerflow_shared.patience import Patience
 from customerflow_shared.settings import AmqpUrl, HttpUrl, Listen, LogLevel, MysqlUrl, Port, Seconds, Token
 from litestar import Litestar, Router
@@ -21,10 +22,9 @@ from litestar.handlers import BaseRouteHandler, HTTPRouteHandler
 from litestar.types import Guard
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from customerflow_command import api, database, delivery, feed
-from customerflow_command.commit import LARGEST, GroupCommit
+from customerflow_command import api, delivery, feed
+from customerflow_command.commit import LARGEST, GroupCommit, open_commit_engine
 from customerflow_command.customer.claims import Uniqueness
-from customerflow_command.database import utc_now
 from customerflow_command.doorbell import Doorbell, Ringer, parse_addresses
 from customerflow_command.fingerprints import Fingerprints
 from customerflow_command.idempotency import Idempotency
@@ -43,6 +43,7 @@ from customerflow_command.outbox import Lease, Outbox
 from customerflow_command.personal import MasterKeys, Pepper
 from customerflow_command.publishing import cloud_events
 from customerflow_command.relay import Relay
+from customerflow_command.schema import SCHEMA
 from customerflow_command.store import EventReader, Store
 from customerflow_command.unit_of_work import UnitOfWork
 from customerflow_command.upkeep import Upkeep
@@ -138,7 +139,7 @@ def command_api(config: ApiSettings) -> tuple[Litestar, service.Health]:
         config.commit_group,
     )
     upkeep = Upkeep(engine, side.send, side.store, every=config.upkeep_every)
-    health = service.Health({"mysql": lambda: database.check_schema(engine), "secrets": side.fingerprints.check})
+    health = service.Health({"mysql": lambda: SCHEMA.check(engine), "secrets": side.fingerprints.check})
 
     @asynccontextmanager
     async def lifespan(_: Litestar) -> AsyncIterator[None]:
@@ -211,7 +212,7 @@ def _write_side(
 ) -> WriteSide:
     fingerprints = Fingerprints(engine, {"claim pepper": pepper.fingerprint(), **keys.fingerprints()}, leaves=True)
     store = Store(engine, keys, cached_customers=cached_customers)
-    commit_engine = database.open_commit_engine(config.mysql_url)
+    commit_engine = open_commit_engine(config.mysql_url)
     # the rest of the deadline is for retries, and for what the estimate of the wait misses
     commit = GroupCommit(commit_engine, on_commit=on_commit, largest=commit_group, patience=deadline / 2)
     send = mediator(
@@ -275,7 +276,7 @@ def relay(config: RelaySettings) -> tuple[Litestar, service.Health]:
     sender = Relay(Outbox(engine), lease, EventReader(keys), doorbell, config.amqp_url, fingerprints.check, tell)
 
     health = service.Health(
-        {"mysql": lambda: database.check_schema(engine), "secrets": fingerprints.check, "rabbitmq": sender.check}
+        {"mysql": lambda: SCHEMA.check(engine), "secrets": fingerprints.check, "rabbitmq": sender.check}
     )
 
     @asynccontextmanager
@@ -318,7 +319,7 @@ def _guarding_secrets(fingerprints: Fingerprints) -> Guard:
 
 async def _migrate_when_possible(owner_url: str, runtime_url: str) -> None:
     async def attempt() -> None:
-        await database.migrate(owner_url, runtime_url)
+        await SCHEMA.migrate(owner_url, runtime_url)
         await asyncio.Event().wait()  # there is nothing more to do
 
     await Patience("migration").persist(attempt)

@@ -15,12 +15,12 @@ from collections.abc import Callable, Mapping, Sequence
 
 import structlog
 from asyncmy.errors import MySQLError as DriverError
-from customerflow_shared import telemetry
+from customerflow_shared import database, telemetry
 from opentelemetry import trace
 from opentelemetry.context import Context
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from customerflow_command import database, transaction
+from customerflow_command import transaction
 from customerflow_command.unit import Unit
 from customerflow_command.waiting import Waiting
 
@@ -31,6 +31,23 @@ LARGEST = 256
 MAX_BYTES = 2 * 1024 * 1024  # well below the smallest default of max_allowed_packet, 16 MiB
 MAX_WAITING = 10_000  # a bound of memory; under a steady load `patience` is met first
 TRIES = 3
+CONNECTION_SECONDS = 15.0
+
+
+def open_commit_engine(url: str) -> AsyncEngine:
+    """One connection, for `GroupCommit` alone: no round trip but its statements.
+
+    Should this process freeze in the middle of a transaction, the server ends the session and frees its locks after
+    20 seconds; so the connection is renewed before it can have been idle for so long. Locks of others are waited for
+    one second at a time.
+    """
+    return database.open_with(
+        url,
+        "SET SESSION innodb_lock_wait_timeout = 1, wait_timeout = 20",
+        pool_size=1,
+        pool_recycle=int(CONNECTION_SECONDS),
+        pool_reset_on_return=None,
+    )
 
 
 class StoreBusy(Exception):
@@ -40,14 +57,14 @@ class StoreBusy(Exception):
 class GroupCommit:
     """Writes units, in the order of their arrival, in as few transactions as the load makes them.
 
-    `engine` is for this alone (see `database.open_commit_engine`). No transaction has more than `largest` units. Who
+    `engine` is for this alone (see `open_commit_engine`). No transaction has more than `largest` units. Who
     would have to wait for longer than `patience` seconds, as fast as it goes now, is sent away at once.
     """
 
     def __init__(
         self, engine: AsyncEngine, on_commit: Callable[[], None], *, largest: int = LARGEST, patience: float = 4.0
     ) -> None:
-        self._connection = database.KeptConnection(engine, database.COMMIT_CONNECTION_SECONDS)
+        self._connection = database.KeptConnection(engine, CONNECTION_SECONDS)
         self._on_commit = on_commit
         self._largest = largest
         self._patience = patience

@@ -6,6 +6,7 @@ and both are to be had only as long as they are good for something.
 
 import msgspec
 from customerflow_shared import requests
+from customerflow_shared.database import utc_now
 from customerflow_shared.problems import Problem
 from customerflow_shared.views import timestamp
 from litestar import Response, get
@@ -14,7 +15,6 @@ from litestar.params import FromPath
 
 from customerflow_command.customer.contact import live
 from customerflow_command.customer.errors import CustomerNotFound, NoPendingVerification
-from customerflow_command.database import utc_now
 from customerflow_command.store import Store
 from customerflow_command.verification import Codes
 

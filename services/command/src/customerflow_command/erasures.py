@@ -2,10 +2,10 @@
 
 from uuid import UUID
 
+from customerflow_shared import database
 from customerflow_shared.events import CustomerErased, event_name
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from customerflow_command import database
 from customerflow_command.customer.commands import ReapplyErasure
 from customerflow_command.mediator import Request, by_system
 

@@ -8,9 +8,8 @@ secrets, and no process that has another one gets to work.
 from collections.abc import Mapping
 from itertools import chain
 
+from customerflow_shared import database
 from sqlalchemy.ext.asyncio import AsyncEngine
-
-from customerflow_command import database
 
 
 class ForeignSecret(Exception):

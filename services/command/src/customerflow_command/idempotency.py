@@ -8,10 +8,10 @@ was refused changed nothing, so it is not kept, and may be tried again.
 from datetime import timedelta
 
 import msgspec
+from customerflow_shared import database
 from customerflow_shared.problems import Problem
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from customerflow_command import database
 from customerflow_command.customer.errors import CustomerError
 from customerflow_command.mediator import Handler, Outcome, Request
 from customerflow_command.personal import Pepper

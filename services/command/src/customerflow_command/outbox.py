@@ -9,12 +9,11 @@ from typing import Self
 from uuid import UUID
 
 import structlog
-from customerflow_shared import service
+from customerflow_shared import database, service
+from customerflow_shared.database import utc_now
 from customerflow_shared.patience import Patience
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from customerflow_command import database
-from customerflow_command.database import utc_now
 from customerflow_command.store import EVENT_COLUMNS, EventRow
 
 log = structlog.get_logger()

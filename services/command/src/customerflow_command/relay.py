@@ -22,6 +22,7 @@ from aiormq.exceptions import ChannelClosed, DeliveryError, PublishError
 from customerflow_contract import cloud_event
 from customerflow_contract.events import ROUTING_KEYS
 from customerflow_shared import events, messaging, patience, telemetry
+from customerflow_shared.database import DatabaseUnavailable
 from customerflow_shared.events import Recorded
 from customerflow_shared.patience import Patience
 from opentelemetry import trace
@@ -29,7 +30,6 @@ from pamqp.commands import Basic
 from pamqp.common import FieldTable
 
 from customerflow_command import confirms
-from customerflow_command.database import DatabaseUnavailable
 from customerflow_command.doorbell import Doorbell
 from customerflow_command.outbox import BATCH, Lease, LeaseLost, Outbox
 from customerflow_command.personal import UnreadableEvent

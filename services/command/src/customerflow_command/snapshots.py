@@ -12,9 +12,9 @@ from uuid import UUID
 import msgspec
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from customerflow_shared import database
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from customerflow_command import database
 from customerflow_command.customer.state import Customer
 from customerflow_command.personal import NONCE_BYTES, KeyProvider, UnreadableEvent, WrappedKey
 

@@ -11,10 +11,10 @@ from uuid import UUID
 
 import msgspec
 import structlog
+from customerflow_shared import database
 from customerflow_shared.events import Metadata, Place, Recorded
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from customerflow_command import database
 from customerflow_command.customer.state import Customer, evolve
 from customerflow_command.personal import KeyProvider, Sealed, UnreadableEvent, WrappedKey, unseal
 from customerflow_command.snapshots import Snapshot, Snapshots

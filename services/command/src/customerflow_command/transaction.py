@@ -6,10 +6,10 @@ from itertools import accumulate, chain
 from uuid import UUID
 
 import msgspec
+from customerflow_shared import database
+from customerflow_shared.database import filled, literals, utc_now
 from customerflow_shared.events import Recorded
 
-from customerflow_command import database
-from customerflow_command.database import filled, literals, utc_now
 from customerflow_command.personal import Sealed
 from customerflow_command.unit import ClaimTaken, HashedClaim, KeyTaken, Unit, VersionTaken
 

@@ -10,14 +10,13 @@ from datetime import datetime
 from uuid import UUID
 
 import structlog
-from customerflow_shared import telemetry
+from customerflow_shared import database, telemetry
+from customerflow_shared.database import DatabaseUnavailable, utc_now
 from customerflow_shared.patience import Patience
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from customerflow_command import database
 from customerflow_command.customer.commands import DoWhatIsDue
 from customerflow_command.customer.errors import CustomerIsErased
-from customerflow_command.database import DatabaseUnavailable, utc_now
 from customerflow_command.fingerprints import ForeignSecret
 from customerflow_command.idempotency import purge
 from customerflow_command.mediator import Handler, by_system

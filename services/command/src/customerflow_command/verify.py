@@ -14,9 +14,9 @@ from typing import Literal, TypeAlias
 from uuid import UUID
 
 import msgspec
+from customerflow_shared import database
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from customerflow_command import database
 from customerflow_command.customer.claims import Uniqueness, claims
 from customerflow_command.customer.state import Customer, due, evolve
 from customerflow_command.personal import KeyProvider, Pepper, UnreadableEvent

@@ -1,5 +1,6 @@
 """Register a customer, and change its plain fields."""
 
+from customerflow_shared.database import DatabaseRefused, DatabaseUnavailable
 from customerflow_shared.ids import uuid7
 from customerflow_shared.openapi import Body
 from litestar import Response, patch, post
@@ -13,7 +14,6 @@ from customerflow_command.api.documentation import DONE, REGISTERED, command
 from customerflow_command.api.intake import JSON, MERGE_PATCH, Customers, HttpRequest
 from customerflow_command.api.refusals import unknown_outcome
 from customerflow_command.customer.commands import ChangeCustomer, RegisterCustomer
-from customerflow_command.database import DatabaseRefused, DatabaseUnavailable
 from customerflow_command.inputs.bodies import ChangeBody, RegisterBody
 from customerflow_command.mediator import DeadlineExceeded
 

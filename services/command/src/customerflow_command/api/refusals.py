@@ -4,6 +4,7 @@ from math import ceil
 from typing import Any
 
 import structlog
+from customerflow_shared.database import DatabaseRefused, DatabaseUnavailable, utc_now
 from customerflow_shared.problems import Fault, Problem, Translation
 from customerflow_shared.views import timestamp
 
@@ -11,7 +12,6 @@ from customerflow_command.commit import StoreBusy
 from customerflow_command.customer import errors
 from customerflow_command.customer.claims import Claim, external_id_claim
 from customerflow_command.customer.commands import Command, RegisterCustomer
-from customerflow_command.database import DatabaseRefused, DatabaseUnavailable, utc_now
 from customerflow_command.fingerprints import ForeignSecret
 from customerflow_command.idempotency import KeyInFlight, KeyReused
 from customerflow_command.mediator import DeadlineExceeded, Outcome

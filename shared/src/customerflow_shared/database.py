@@ -9,12 +9,13 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
-from functools import cache
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import structlog
 from alembic import command as alembic
+from alembic import context
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
@@ -27,33 +28,15 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 
 log = structlog.get_logger()
 
-SCHEMA_VERSION = "cf_schema_version"
 MIGRATION_LOCK = "customerflow.migrate"
 MIGRATION_LOCK_SECONDS = 120
 
-COMMIT_CONNECTION_SECONDS = 15.0
 ANSWER_SECONDS = 5.0  # after which a silent server counts as away
 
 DUPLICATE_ENTRY = 1062
 DEADLOCK = 1213
 LOCK_WAIT_TIMEOUT = 1205
 ACTED_ON = {DUPLICATE_ENTRY, DEADLOCK, LOCK_WAIT_TIMEOUT}
-
-# What the programs may do at run time, table by table: events are only ever appended.
-RUNTIME_GRANTS = {
-    "cf_events": "SELECT, INSERT",
-    "cf_outbox": "SELECT, INSERT, DELETE",
-    "cf_outbox_parked": "SELECT, INSERT, DELETE",
-    "cf_claims": "SELECT, INSERT, DELETE",
-    "cf_customer_keys": "SELECT, INSERT, DELETE",
-    "cf_snapshots": "SELECT, INSERT, DELETE",
-    "cf_idempotency": "SELECT, INSERT, DELETE",
-    "cf_due": "SELECT, INSERT, DELETE",
-    "cf_fingerprints": "SELECT, INSERT",
-    "cf_position": "SELECT, UPDATE",
-    "cf_leases": "SELECT, UPDATE",
-    SCHEMA_VERSION: "SELECT",
-}
 
 
 class DatabaseUnavailable(Exception):
@@ -74,28 +57,13 @@ class SchemaNotReady(Exception):
 
 def open_engine(url: str, *, connections: int = 4) -> AsyncEngine:
     """An engine on `mysql://user:password@host:port/database`; nothing is connected yet."""
-    return _open(
+    return open_with(
         url, "SET SESSION innodb_lock_wait_timeout = 5", pool_size=connections, pool_pre_ping=True, pool_recycle=900
     )
 
 
-def open_commit_engine(url: str) -> AsyncEngine:
-    """One connection, for `commit.GroupCommit` alone: no round trip but its statements.
-
-    Should this process freeze in the middle of a transaction, the server ends the session and frees its locks after
-    20 seconds; so the connection is renewed before it can have been idle for so long. Locks of others are waited for
-    one second at a time.
-    """
-    return _open(
-        url,
-        "SET SESSION innodb_lock_wait_timeout = 1, wait_timeout = 20",
-        pool_size=1,
-        pool_recycle=int(COMMIT_CONNECTION_SECONDS),
-        pool_reset_on_return=None,
-    )
-
-
-def _open(url: str, init_command: str, **pool: Any) -> AsyncEngine:
+def open_with(url: str, init_command: str, **pool: Any) -> AsyncEngine:
+    """An engine whose connections begin with a statement; `pool` is SQLAlchemy's."""
     return create_async_engine(
         make_url(url).set(drivername="mysql+asyncmy"),
         isolation_level="READ COMMITTED",
@@ -288,56 +256,91 @@ def _is_refusal(error: BaseException) -> bool:
     return isinstance(error, DriverError) and number is not None and 1000 <= number < 2000
 
 
-async def check_schema(engine: AsyncEngine) -> None:
-    """Raises SchemaNotReady unless the database answers, can be written to, and has the schema of this release or of a
-    newer one.
+class Schema:
+    """The tables of one service: its migrations, and what its account may do at run time, table by table.
 
-    Migrations only add, so that the releases before go on while each program is replaced.
+    Any number of services may keep theirs in one database: `name` tells them apart.
     """
-    try:
-        async with engine.connect() as connection:
-            read_only = await connection.scalar(text("SELECT @@global.read_only"))
-            found = await connection.scalar(text(f"SELECT version_num FROM {SCHEMA_VERSION}"))
-    except SQLAlchemyError as error:
-        raise SchemaNotReady(f"the schema cannot be read ({_reason(error)})") from None
-    if found is None or found < newest_revision():
-        raise SchemaNotReady(f"the schema is at {found}, this release needs {newest_revision()}")
-    if read_only not in (0, "OFF"):
-        raise SchemaNotReady("the database is read-only")
 
+    def __init__(self, name: str, migrations: Path, grants: Mapping[str, str]) -> None:
+        self.versions = f"{name}_schema_version"
+        self._migrations = migrations
+        self._grants = {**grants, self.versions: "SELECT"}
 
-@cache
-def newest_revision() -> str:
-    """Revisions are numbered with leading zeros: they sort as they follow one another."""
-    return str(ScriptDirectory.from_config(_alembic_config()).get_current_head())
+    async def check(self, engine: AsyncEngine) -> None:
+        """Raises SchemaNotReady unless the database answers, can be written to, and has the schema of this release or
+        of a newer one.
 
+        Migrations only add, so that the releases before go on while each program is replaced.
+        """
+        try:
+            async with engine.connect() as connection:
+                read_only = await connection.scalar(text("SELECT @@global.read_only"))
+                found = await connection.scalar(text(f"SELECT version_num FROM {self.versions}"))
+        except SQLAlchemyError as error:
+            raise SchemaNotReady(f"the schema cannot be read ({_reason(error)})") from None
+        if found is None or found < self._newest:
+            raise SchemaNotReady(f"the schema is at {found}, this release needs {self._newest}")
+        if read_only not in (0, "OFF"):
+            raise SchemaNotReady("the database is read-only")
 
-async def migrate(owner_url: str, runtime_url: str) -> None:
-    """Bring the schema up to date and grant the runtime account its rights; any number of processes may try.
+    async def migrate(self, owner_url: str, runtime_url: str) -> None:
+        """Bring the schema up to date and grant the runtime account its rights; any number of processes may try.
 
-    Raises SchemaNotReady.
-    """
-    owner = open_engine(owner_url)
-    try:
-        async with owner.connect() as connection:
-            locked = await connection.scalar(
-                text("SELECT GET_LOCK(:name, :seconds)"),
-                {"name": MIGRATION_LOCK, "seconds": MIGRATION_LOCK_SECONDS},
-            )
-            if locked != 1:
-                raise SchemaNotReady("another process has been migrating for too long")
-            await connection.run_sync(_upgrade)
-            await connection.commit()
-            if make_url(runtime_url).username != make_url(owner_url).username:
-                account = await _account(runtime_url)
-                for table, rights in RUNTIME_GRANTS.items():
-                    await connection.execute(text(f"GRANT {rights} ON {table} TO {account}"))
-            await connection.execute(text("SELECT RELEASE_LOCK(:name)"), {"name": MIGRATION_LOCK})
-    except (OSError, SQLAlchemyError) as error:
-        raise SchemaNotReady(f"the schema cannot be brought up to date ({_reason(error)})") from None
-    finally:
-        await owner.dispose()
-    log.info("schema is up to date")
+        Raises SchemaNotReady.
+        """
+        owner = open_engine(owner_url)
+        try:
+            async with owner.connect() as connection:
+                locked = await connection.scalar(
+                    text("SELECT GET_LOCK(:name, :seconds)"),
+                    {"name": MIGRATION_LOCK, "seconds": MIGRATION_LOCK_SECONDS},
+                )
+                if locked != 1:
+                    raise SchemaNotReady("another process has been migrating for too long")
+                await connection.run_sync(self._upgrade)
+                await connection.commit()
+                if make_url(runtime_url).username != make_url(owner_url).username:
+                    account = await _account(runtime_url)
+                    for table, rights in self._grants.items():
+                        await connection.execute(text(f"GRANT {rights} ON {table} TO {account}"))
+                await connection.execute(text("SELECT RELEASE_LOCK(:name)"), {"name": MIGRATION_LOCK})
+        except (OSError, SQLAlchemyError) as error:
+            raise SchemaNotReady(f"the schema cannot be brought up to date ({_reason(error)})") from None
+        finally:
+            await owner.dispose()
+        log.info("schema is up to date")
+
+    def run_migrations(self) -> None:
+        """For alembic's env.py: runs them on the connection that `migrate` hands in, or writes their SQL (`alembic
+        upgrade head --sql`).
+        """
+        if context.is_offline_mode():
+            context.configure(dialect_name="mysql", version_table=self.versions, literal_binds=True)
+        else:
+            connection = context.config.attributes["connection"]
+            context.configure(connection=connection, version_table=self.versions, transactional_ddl=False)
+        with context.begin_transaction():
+            context.run_migrations()
+
+    def _upgrade(self, connection: Connection) -> None:
+        found = MigrationContext.configure(connection, opts={"version_table": self.versions}).get_current_revision()
+        if found is not None and found > self._newest:
+            log.info("the schema is that of a newer release", revision=found)
+            return
+        config = self._config()
+        config.attributes["connection"] = connection
+        alembic.upgrade(config, "head")
+
+    @cached_property
+    def _newest(self) -> str:
+        """Revisions are numbered with leading zeros: they sort as they follow one another."""
+        return str(ScriptDirectory.from_config(self._config()).get_current_head())
+
+    def _config(self) -> Config:
+        config = Config()
+        config.set_main_option("script_location", str(self._migrations))
+        return config
 
 
 async def _account(url: str) -> str:
@@ -355,19 +358,3 @@ async def _account(url: str) -> str:
 
 def _reason(error: Exception) -> str:
     return f"error {number}" if (number := error_number(error)) else type(error).__name__
-
-
-def _upgrade(connection: Connection) -> None:
-    found = MigrationContext.configure(connection, opts={"version_table": SCHEMA_VERSION}).get_current_revision()
-    if found is not None and found > newest_revision():
-        log.info("the schema is that of a newer release", revision=found)
-        return
-    config = _alembic_config()
-    config.attributes["connection"] = connection
-    alembic.upgrade(config, "head")
-
-
-def _alembic_config() -> Config:
-    config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
-    return config

@@ -1,0 +1,3 @@
+from customerflow_partners.schema import SCHEMA
+
+SCHEMA.run_migrations()
