@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 import pytest
 from customerflow_shared import service
+from prometheus_client.parser import text_string_to_metric_families
 
 PROGRAMS = Path(__file__).parent / "programs.py"
 SECRET = "ana@example.com"
@@ -69,6 +70,26 @@ def test_a_program_that_is_asked_to_leave_flushes_its_traces_and_leaves_with_suc
     running = program("healthy").wait_live().asked_to_leave()
     assert "telemetry is shut down" in running.output()
     assert running.process.returncode == 0
+
+
+def test_a_program_tells_what_it_has_measured(program: Program) -> None:
+    running = program("healthy").wait_live()
+    for _ in range(2):
+        httpx.get(running.url + "/slow")
+    httpx.get(running.url + f"/nowhere/{SECRET}")
+    told = httpx.get(running.url + "/metrics")
+    assert told.headers["content-type"].startswith("text/plain; version=0.0.4")
+    samples = {
+        (sample.name, sample.labels.get("http_route", sample.labels.get("service_name"))): sample
+        for family in text_string_to_metric_families(told.text)
+        for sample in family.samples
+        if sample.name in ("http_server_request_duration_seconds_count", "target_info")
+    }
+    assert samples["target_info", "customerflow-healthy"].value == 1
+    assert samples["http_server_request_duration_seconds_count", "/slow"].value == 2
+    assert samples["http_server_request_duration_seconds_count", ""].labels["http_response_status_code"] == "404"
+    assert SECRET not in told.text
+    assert "/metrics" not in httpx.get(running.url + "/docs/openapi.json").json()["paths"]
 
 
 def test_a_program_leaves_in_time_though_nobody_takes_its_traces(

@@ -4,6 +4,7 @@ import asyncio
 import io
 import json
 import logging
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,7 +12,9 @@ import pytest
 import structlog
 from customerflow_shared import telemetry
 from opentelemetry import trace
-from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
+from opentelemetry.instrumentation.utils import is_instrumentation_enabled
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
@@ -146,3 +149,114 @@ def test_a_stored_trace_context_is_continued(tracer: trace.Tracer) -> None:
     with tracer.start_as_current_span("second", context=telemetry.context_of(stored)) as second:
         assert second.get_span_context().trace_id == first.get_span_context().trace_id
     assert telemetry.current_traceparent() is None
+
+
+Told = dict[int, dict[str, ReadableSpan]]
+"""Spans by trace and name."""
+
+
+def by_trace(spans: InMemorySpanExporter) -> Told:
+    told: Told = {}
+    for span in spans.get_finished_spans():
+        named = told.setdefault(context(span).trace_id, {})
+        assert span.name not in named
+        named[span.name] = span
+    return told
+
+
+def test_work_for_several_is_in_the_trace_of_each_of_them(spans: InMemorySpanExporter, tracer: trace.Tracer) -> None:
+    with pytest.raises(ValueError, match=SECRET):
+        work_for([tracer.start_span(f"of {number}") for number in range(3)], tracer)
+    told = by_trace(spans)
+    assert len(told) == 3
+    first, *others = [one for number in range(3) for one in told.values() if f"of {number}" in one]
+    for number, one in enumerate((first, *others)):
+        assert parent(one["batch"]) == context(one[f"of {number}"]).span_id
+        assert parent(one["write"]) == context(one["batch"]).span_id
+        assert one["batch"].attributes == {"size": 3, "more": 1}
+        assert one["write"].kind is trace.SpanKind.CLIENT
+        assert (one["batch"].start_time, one["batch"].end_time) == (first["batch"].start_time, first["batch"].end_time)
+        assert one["batch"].status.description == "ValueError"
+        assert SECRET not in one["batch"].to_json()
+        assert len(encode_spans([*one.values()]).resource_spans) == 1
+    assert linked(first["batch"]) == {
+        context(one[f"of {number}"]).span_id for number, one in enumerate(others, start=1)
+    }
+    for one in others:
+        assert linked(one["batch"]) == {context(first["batch"]).span_id}
+
+
+def work_for(parents: list[trace.Span], tracer: trace.Tracer) -> None:
+    try:
+        contexts = [parent.get_span_context() for parent in parents]
+        with telemetry.shared(tracer, "batch", contexts, attributes={"size": 3}) as span:
+            span.set_attribute("more", 1)
+            with telemetry.shared(tracer, "write", kind=trace.SpanKind.CLIENT):
+                raise ValueError(SECRET)
+    finally:
+        for one in parents:
+            one.end()
+
+
+def context(span: ReadableSpan) -> trace.SpanContext:
+    found = span.get_span_context()
+    assert found is not None
+    return found
+
+
+def parent(span: ReadableSpan) -> int:
+    assert span.parent is not None
+    return span.parent.span_id
+
+
+def linked(span: ReadableSpan) -> set[int]:
+    return {link.context.span_id for link in span.links}
+
+
+def test_of_work_for_several_only_those_that_are_recorded_are_told(
+    spans: InMemorySpanExporter, tracer: trace.Tracer
+) -> None:
+    recorded = tracer.start_span("recorded")
+    dropped = telemetry.Unrecorded(7, trace.TraceFlags(0), None)
+    with telemetry.shared(tracer, "batch", [dropped.get_span_context(), recorded.get_span_context()]):
+        assert is_instrumentation_enabled()
+    recorded.end()
+    ((_, told),) = by_trace(spans).items()
+    assert {*told} == {"batch", "recorded"}
+    assert not told["batch"].links
+
+
+def test_of_work_for_those_that_nobody_records_nothing_is_told(
+    spans: InMemorySpanExporter, tracer: trace.Tracer
+) -> None:
+    dropped = telemetry.Unrecorded(7, trace.TraceFlags(0), None)
+    with telemetry.shared(tracer, "batch", [dropped.get_span_context(), trace.INVALID_SPAN_CONTEXT]):
+        assert not is_instrumentation_enabled()
+        with telemetry.shared(tracer, "write") as span:
+            span.set_attribute("some", "thing")
+    assert is_instrumentation_enabled()
+    with telemetry.shared(tracer, "alone"):
+        pass
+    assert not spans.get_finished_spans()
+
+
+def test_within_a_recorded_request_shared_work_is_its_child(spans: InMemorySpanExporter, tracer: trace.Tracer) -> None:
+    with telemetry.span(tracer, "request") as request, telemetry.shared(tracer, "write"):
+        pass
+    (told,) = by_trace(spans).values()
+    assert parent(told["write"]) == request.get_span_context().span_id
+
+
+def test_what_began_elsewhere_is_told_from_its_beginning(spans: InMemorySpanExporter, tracer: trace.Tracer) -> None:
+    with tracer.start_as_current_span("request") as request:
+        stored = telemetry.current_traceparent()
+    began = time.time_ns() - 5_000_000_000
+    telemetry.past(tracer, "wait", stored, began)
+    telemetry.past(tracer, "by a clock that is ahead", stored, time.time_ns() + 5_000_000_000)
+    (told,) = by_trace(spans).values()
+    assert parent(told["wait"]) == request.get_span_context().span_id
+    assert told["wait"].start_time == began
+    ahead = told["by a clock that is ahead"]
+    assert ahead.start_time is not None
+    assert ahead.end_time is not None
+    assert ahead.start_time <= ahead.end_time

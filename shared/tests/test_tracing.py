@@ -98,7 +98,12 @@ async def test_a_recorded_request_is_told_by_method_route_and_status() -> None:
     requests = Requests(RATIO(1.0))
     await requests.ask()
     span = requests.spans()["GET /route"]
-    assert span.attributes == {"http.method": "GET", "http.route": "/route", "http.status_code": 404}
+    assert span.attributes == {
+        "http.request.method": "GET",
+        "http.response.status_code": 404,
+        "http.route": "/route",
+        "url.scheme": "http",
+    }
     assert (span.kind, span.status.status_code) == (SpanKind.SERVER, StatusCode.UNSET)
     assert span.instrumentation_scope.name == tracing.NAME
     assert span.resource is requests.provider.resource
@@ -116,6 +121,7 @@ async def test_a_recorded_request_that_fails_is_an_error_and_tells_no_text(raise
     span = requests.spans()["GET /route"]
     assert span.status.status_code is StatusCode.ERROR
     assert span.status.description == (raised and "ValueError")
+    assert span.attributes["error.type"] == ("ValueError" if raised else "500")
     assert SECRET not in span.to_json()
 
 

@@ -1,5 +1,5 @@
-"""What every program has in common: an HTTP listener with health, documentation, problems and tracing, and a graceful
-way out.
+"""What every program has in common: an HTTP listener with health, documentation, problems, tracing and metrics, and a
+graceful way out.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ from litestar.params import FromPath
 from litestar.types import ASGIApp, ControllerRouterHandler, Receive, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from customerflow_shared import patience, problems, telemetry, tracing
+from customerflow_shared import measuring, metrics, patience, problems, telemetry, tracing
 from customerflow_shared.settings import Listen
 
 log = structlog.get_logger()
@@ -106,11 +106,16 @@ def create(
         fit = all(result == "ok" for result in checks.values())
         return Response({"status": "ready" if fit else "not ready", "checks": checks}, status_code=200 if fit else 503)
 
+    @asynccontextmanager
+    async def watched(_: Litestar) -> AsyncIterator[None]:
+        async with background("event loop watch", measuring.watch_event_loop):
+            yield
+
     app = Litestar(
-        [*handlers, live, ready, docs_asset, problems.describe_problem],
+        [*handlers, live, ready, all_metrics, docs_asset, problems.describe_problem],
         exception_handlers=problems.exception_handlers(translations or {}),  # type: ignore[arg-type]  # int keys allowed
         dependencies={name: _provide(value) for name, value in (dependencies or {}).items()},
-        lifespan=list(lifespan),
+        lifespan=[watched, *lifespan],
         logging_config=None,
         request_max_body_size=MAX_BODY,
         openapi_config=OpenAPIConfig(
@@ -140,6 +145,12 @@ def docs_asset(name: FromPath[str]) -> Response[bytes]:
         raise problems.Problem("route-not-found", "There is no such file.")
     content = (resources.files("offapi") / name).read_bytes()
     return Response(content, media_type=_ASSETS[name], headers={"Cache-Control": "public, max-age=86400"})
+
+
+@get("/metrics", include_in_schema=False, sync_to_thread=True)
+def all_metrics() -> Response[bytes]:
+    """What this process has measured, as Prometheus reads it."""
+    return Response(metrics.text(), media_type=metrics.MEDIA_TYPE, headers={"Cache-Control": "no-store"})
 
 
 def _provide(value: Any) -> Provide:
@@ -273,9 +284,9 @@ def collect_rarely() -> None:
 
 def server(app: ASGIApp, health: Health, settings: Listen) -> uvicorn.Server:
     """What `run` runs."""
-    traced: Any = tracing.traced(_without_texts(app))
+    served: Any = measuring.Measured(tracing.traced(_without_texts(app)))
     config = uvicorn.Config(
-        traced,
+        served,
         host=settings.host,
         port=settings.port,
         log_config=None,

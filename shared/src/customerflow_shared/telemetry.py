@@ -1,8 +1,8 @@
-"""Logs and traces, set up in one call.
+"""Logs, traces and metrics, set up in one call.
 
 Logs are JSON lines on standard output with trace and span ids. Logs and traces carry no personal data: a foreign
 exception is shown by type and place only, for its text may quote what it was given, and a line that a library logs by
-its template. Traces go out by OTLP when OTEL_EXPORTER_OTLP_ENDPOINT is set.
+its template. Traces and metrics go out by OTLP when OTEL_EXPORTER_OTLP_ENDPOINT is set.
 """
 
 import contextvars
@@ -11,8 +11,9 @@ import os
 import random
 import re
 import sys
+import time
 import traceback
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from types import TracebackType
 from typing import Any
@@ -24,12 +25,15 @@ from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace import Span as RecordedSpan
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace import (
+    Link,
     NonRecordingSpan,
     Span,
     SpanContext,
+    SpanKind,
     Status,
     StatusCode,
     TraceFlags,
@@ -37,6 +41,9 @@ from opentelemetry.trace import (
     TraceState,
 )
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+from opentelemetry.util.types import AttributeValue
+
+from customerflow_shared import metrics
 
 log = structlog.get_logger()
 
@@ -44,16 +51,22 @@ LAST_TRACES_MS = 2000
 SILENT = contexts.set_value(contexts._SUPPRESS_INSTRUMENTATION_KEY, True, Context())
 """In which instrumented libraries make no spans: they would build them before they ask whether anybody records them."""
 
+_OTHERS = contexts.create_key("customerflow.others")
+"""The spans, in other traces, of the work that is the current span's."""
 _w3c = TraceContextTextMapPropagator()
 _NOT_SAMPLED = re.compile(r"-[0-9a-f][02468ace]\Z")  # the flags, at the end: their last bit
 
 
 def configure(program: str, *, log_level: str) -> None:
     """Call once, first thing in a program."""
-    provider = TracerProvider(resource=Resource.create({"service.name": f"customerflow-{program}"}))
-    if os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT"):
+    # names of attributes that stay as they are: else the libraries tell by those of before the conventions were stable
+    os.environ.setdefault("OTEL_SEMCONV_STABILITY_OPT_IN", "http,database")
+    resource = Resource.create({"service.name": f"customerflow-{program}"})
+    provider = TracerProvider(resource=resource)
+    if os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT") or os.environ.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"):
         provider.add_span_processor(_Batches(OTLPSpanExporter()))
     trace.set_tracer_provider(provider)
+    metrics.configure(resource)
     _configure_logs(program, log_level)
     sys.excepthook = _log_uncaught
 
@@ -65,10 +78,11 @@ class _Batches(BatchSpanProcessor):
 
 
 def shut_down() -> None:
-    """Send what is still buffered, if somebody takes it within `LAST_TRACES_MS`."""
+    """Send what is still buffered, if somebody takes it within `LAST_TRACES_MS` and `metrics.LAST_METRICS_MS`."""
     provider = trace.get_tracer_provider()
     if isinstance(provider, TracerProvider):
         provider.shutdown()
+    metrics.shut_down()
 
 
 def span(tracer: Tracer, name: str, **options: Any) -> AbstractContextManager[Span]:
@@ -113,6 +127,75 @@ def _started(tracer: Tracer, name: str, options: dict[str, Any]) -> Iterator[Spa
         except Exception as error:
             started.set_status(Status(StatusCode.ERROR, describe(error)))
             raise
+
+
+@contextmanager
+def shared(
+    tracer: Tracer,
+    name: str,
+    parents: Iterable[SpanContext] | None = None,
+    *,
+    kind: SpanKind = SpanKind.INTERNAL,
+    attributes: Mapping[str, AttributeValue] | None = None,
+) -> Iterator[Span]:
+    """Work that is done for several traces at once has a span in each of them, so that each is whole: as a child of
+    each of the `parents`, or of what the shared work around it has there. The first one is current, and is linked to
+    the others' parents, as they are to it: so none is lost. Where nobody records, nothing is made.
+    """
+    if parents is None:
+        current = trace.get_current_span().get_span_context()
+        recorded = [current, *(contexts.get_value(_OTHERS) or ())] if current.trace_flags.sampled else []  # type: ignore[misc]
+    else:
+        recorded = [parent for parent in parents if parent.trace_flags.sampled]
+    if not recorded:
+        token = contexts.attach(SILENT)
+        try:
+            yield trace.INVALID_SPAN
+        finally:
+            contexts.detach(token)
+        return
+    first, *others = recorded
+    context = trace.set_span_in_context(NonRecordingSpan(first), Context())
+    lead = tracer.start_span(name, context, kind, attributes, [Link(other) for other in others])
+    made = [
+        SpanContext(other.trace_id, random.getrandbits(64) or 1, False, other.trace_flags, other.trace_state)
+        for other in others
+    ]
+    token = contexts.attach(contexts.set_value(_OTHERS, tuple(made), trace.set_span_in_context(lead, context)))
+    try:
+        yield lead
+    except Exception as error:
+        lead.set_status(Status(StatusCode.ERROR, describe(error)))
+        raise
+    finally:
+        contexts.detach(token)
+        lead.end()
+        if isinstance(lead, RecordedSpan):
+            for told, parent in zip(made, others, strict=True):
+                _tell_also(lead, told, parent)
+
+
+def _tell_also(lead: RecordedSpan, told: SpanContext, parent: SpanContext) -> None:
+    """The same span in another trace."""
+    span = ReadableSpan(
+        lead.name,
+        told,
+        parent,
+        lead.resource,
+        lead.attributes,
+        links=[Link(lead.get_span_context())],
+        kind=lead.kind,
+        status=lead.status,
+        start_time=lead.start_time,
+        end_time=lead.end_time,
+        instrumentation_scope=lead.instrumentation_scope,
+    )
+    lead._span_processor.on_end(span)
+
+
+def past(tracer: Tracer, name: str, traceparent: str | None, began: int) -> None:
+    """The span of what began then (nanoseconds since 1970), elsewhere, and ends now."""
+    tracer.start_span(name, context_of(traceparent), start_time=min(began, time.time_ns())).end()
 
 
 def untraced() -> contextvars.Context:

@@ -25,7 +25,7 @@ from opentelemetry.util.types import AttributeValue
 
 from customerflow_shared import telemetry
 
-UNTRACED = ("/health/", "/docs")
+UNTRACED = ("/health/", "/docs", "/metrics")
 NAME: Final = "customerflow.requests"
 
 
@@ -80,17 +80,19 @@ class Traced:
             contexts.detach(token)
 
     async def _recorded(self, span: "Recorded", context: Context, scope: Any, receive: Receive, send: Send) -> None:
-        """The span has no address, for a client may have put anything into it, and not whose it is; it is named by the
-        route, once that is known.
+        """The span has no address (`url.path`), for a client may have put anything into it, and not whose it is; it is
+        named by the route, once that is known.
         """
         method = scope["method"]
-        span.set_attribute("http.method", method)
+        span.set_attribute("http.request.method", method)
+        span.set_attribute("url.scheme", scope.get("scheme", "http"))
 
         async def told(message: Any) -> None:
             if message["type"] == "http.response.start" and span.is_recording():
                 status = message["status"]
-                span.set_attribute("http.status_code", status)
+                span.set_attribute("http.response.status_code", status)
                 if status >= 500:
+                    span.set_attribute("error.type", str(status))
                     span.set_status(StatusCode.ERROR)
                 if route := scope.get("path_template"):
                     span.update_name(f"{method} {route}")
@@ -101,6 +103,7 @@ class Traced:
         try:
             await self._app(scope, receive, told)
         except Exception as error:
+            span.set_attribute("error.type", type(error).__name__)
             span.set_status(StatusCode.ERROR, telemetry.describe(error))
             raise
         finally:
