@@ -1,0 +1,127 @@
+"""What was answered, kept for a while: nobody is asked the same again and again, and for when nobody answers."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Hashable
+from typing import Generic, NamedTuple, TypeVar
+
+import structlog
+from msgspec import Struct
+
+from customerflow_shared.outside import meters
+from customerflow_shared.outside.failures import OutsideError, TimedOut
+
+log = structlog.get_logger()
+
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
+
+
+class Keeping(Struct, frozen=True, kw_only=True):
+    """Times are in seconds. An answer is fresh for `fresh_for`, the answer that there is no such thing for
+    `unknown_for`; for `stale_for` more it is given if there is no newer one to be had. At most `largest` are kept,
+    those that were asked for last.
+    """
+
+    fresh_for: float
+    unknown_for: float
+    stale_for: float
+    largest: int
+
+
+class Kept(NamedTuple, Generic[V]):
+    """`value` is None if there is no such thing; `age` in seconds."""
+
+    value: V | None
+    age: float = 0.0
+    is_stale: bool = False
+
+
+class _Entry(NamedTuple, Generic[V]):
+    value: V | None
+    at: float
+
+
+class Cache(Generic[K, V]):
+    """However many ask for the same at the same time, it is loaded once, and to the end, also if all of them have gone.
+    `load` raises OutsideError, and ends by itself; `name` is for metrics. `close` it in the end.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        keeping: Keeping,
+        load: Callable[[K], Awaitable[V | None]],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._name = name
+        self._keeping = keeping
+        self._load = load
+        self._clock = clock
+        self._entries: dict[K, _Entry[V]] = {}  # the one used last at the end
+        self._flights: dict[K, tuple[float, asyncio.Task[V | None]]] = {}  # the oldest first
+
+    async def get(self, key: K, patience: float | None = None) -> Kept[V]:
+        """Raises OutsideError if nothing can be loaded and nothing was kept.
+
+        Who has a `patience`, in seconds, waits no longer, and not at all while anything takes longer: then it gets what
+        was kept, or TimedOut.
+        """
+        entry, now = self._entries.get(key), self._clock()
+        if entry is not None and now - entry.at < self._fresh_for(entry):
+            self._entries[key] = self._entries.pop(key)
+            meters.looked_up(self._name, "hit")
+            return Kept(entry.value, now - entry.at)
+        try:
+            kept = Kept(await self._loaded(key, patience))
+        except OutsideError:
+            entry, now = self._entries.get(key), self._clock()
+            if entry is None or now - entry.at >= self._fresh_for(entry) + self._keeping.stale_for:
+                meters.looked_up(self._name, "failed")
+                raise
+            meters.looked_up(self._name, "stale")
+            return Kept(entry.value, now - entry.at, is_stale=True)
+        meters.looked_up(self._name, "loaded")
+        return kept
+
+    async def close(self) -> None:
+        flights = [task for _, task in self._flights.values()]
+        for task in flights:
+            task.cancel()
+        await asyncio.gather(*flights, return_exceptions=True)
+
+    def _fresh_for(self, entry: _Entry[V]) -> float:
+        return self._keeping.unknown_for if entry.value is None else self._keeping.fresh_for
+
+    async def _loaded(self, key: K, patience: float | None) -> V | None:
+        if patience is not None and self._is_slow(patience):
+            raise TimedOut("others wait already")
+        if key not in self._flights:
+            task = asyncio.create_task(self._fly(key), name=f"{self._name} look-up")
+            self._flights[key] = self._clock(), task
+            task.add_done_callback(lambda ended: self._landed(key, ended))
+        task = self._flights[key][1]
+        await asyncio.wait([task], timeout=patience)
+        if not task.done():
+            raise TimedOut("it takes too long to wait for")
+        if task.cancelled():
+            raise TimedOut("it was interrupted")
+        return task.result()
+
+    async def _fly(self, key: K) -> V | None:
+        value = await self._load(key)
+        self._entries.pop(key, None)
+        self._entries[key] = _Entry(value, self._clock())
+        if len(self._entries) > self._keeping.largest:
+            del self._entries[next(iter(self._entries))]
+        return value
+
+    def _landed(self, key: K, task: asyncio.Task[V | None]) -> None:
+        del self._flights[key]
+        error = None if task.cancelled() else task.exception()
+        if error is not None and not isinstance(error, OutsideError):
+            log.error("look-up failed", cache=self._name, exc_info=error)
+
+    def _is_slow(self, patience: float) -> bool:
+        """Whether the oldest of what is under way has outlasted the patience."""
+        return any(self._clock() - begun >= patience for begun, _ in list(self._flights.values())[:1])
