@@ -35,6 +35,10 @@ class Listen(msgspec.Struct, frozen=True, kw_only=True):
     log_level: LogLevel = "info"
     drain_delay: Seconds = 0.0
     """Seconds between readiness going off and the listener closing, for load balancers to notice."""
+    flags: str = ""
+    """Feature flags: a file in flagd's format, or flagd://host:port; without it, those that are shipped."""
+    operator_token: Token | None = None
+    """With it an operator sees, over HTTP, what is switched on and why."""
 
 
 class SettingsError(Exception):

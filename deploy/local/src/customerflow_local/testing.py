@@ -15,12 +15,14 @@ import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 from urllib.parse import urlsplit, urlunsplit
 
 import pytest
 
 from customerflow_local import packages
+from customerflow_local.flag_file import FlagFile
 from customerflow_local.instance import RUN
 from customerflow_local.stack import Stack
 
@@ -152,6 +154,12 @@ def cf_servers() -> Iterator[Servers]:
     else:
         mysql, owner, amqp, redis = (given[name] for name in _GIVEN)
         yield Servers(mysql, owner, amqp, redis)
+
+
+@pytest.fixture
+def cf_flags(tmp_path: Path) -> FlagFile:
+    """Says nothing of any flag before the test does."""
+    return FlagFile(tmp_path / "flags.json")
 
 
 @pytest.fixture(scope="module")

@@ -239,6 +239,11 @@ PROBLEMS: Mapping[str, Kind] = {
         500, "Something went wrong on our side", "Report the trace id; sending the same again may not help."
     ),
     "busy": Kind(503, "The service is busy", "Send the same again after the seconds that Retry-After names."),
+    "switched-off": Kind(
+        503,
+        "The operators have switched this off",
+        "Nothing was done. Send the same again after the seconds that Retry-After names, or later.",
+    ),
     "unavailable": Kind(
         503,
         "A server that is needed does not answer",
