@@ -75,6 +75,11 @@ def status(answer: Answer) -> int:
     return answer.status
 
 
+def state(client: Client) -> State:
+    """Asked anew, which a type checker takes for needless."""
+    return client.state
+
+
 async def call(client: Client, **how: object) -> int:
     return await client.call("look", "/thing", status, **how)  # type: ignore[arg-type]  # as each test says
 
@@ -248,7 +253,7 @@ async def test_a_service_that_hangs_opens_the_circuit_and_one_probe_closes_it(se
     service.gate.clear()
     answers = await asyncio.gather(*(call(client) for _ in range(5)), return_exceptions=True)
     assert {type(answer) for answer in answers} == {TimedOut}
-    assert client.state is State.OPEN
+    assert state(client) is State.OPEN
     with pytest.raises(CircuitOpen):
         await call(client)
     await asyncio.sleep(0.11)
@@ -258,7 +263,7 @@ async def test_a_service_that_hangs_opens_the_circuit_and_one_probe_closes_it(se
     answers = await asking
     assert [type(answer) for answer in answers] == [int, *[CircuitOpen] * 4]
     assert len(service.asked) == 5 + 1
-    assert client.state is State.CLOSED
+    assert state(client) is State.CLOSED
 
 
 async def test_a_caller_who_goes_is_no_failure_of_the_service(service: Service) -> None:
@@ -270,7 +275,7 @@ async def test_a_caller_who_goes_is_no_failure_of_the_service(service: Service) 
         one.cancel()
     await asyncio.gather(*calls, return_exceptions=True)
     assert len(service.asked) == 20
-    assert client.state is State.CLOSED
+    assert state(client) is State.CLOSED
 
 
 async def test_a_try_that_the_deadline_cuts_short_is_no_failure_of_the_service(service: Service) -> None:
@@ -280,10 +285,10 @@ async def test_a_try_that_the_deadline_cuts_short_is_no_failure_of_the_service(s
     with pytest.raises(TimedOut):
         await call(client)
     assert len(service.asked) == 2
-    assert client.state is State.CLOSED  # the first try counts, the second does not
+    assert state(client) is State.CLOSED  # the first try counts, the second does not
     with pytest.raises(TimedOut):
         await call(client)
-    assert client.state is State.OPEN
+    assert state(client) is State.OPEN
 
 
 async def test_no_retry_is_made_at_a_service_whose_circuit_has_just_opened(service: Service) -> None:
@@ -302,7 +307,7 @@ async def test_an_error_of_ours_is_not_held_against_the_service(service: Service
 
     with pytest.raises(ZeroDivisionError):
         await client.call("look", "/", read)
-    assert client.state is State.CLOSED
+    assert state(client) is State.CLOSED
     assert client._bulkhead.inside == 0
 
 

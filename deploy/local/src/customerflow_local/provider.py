@@ -24,7 +24,7 @@ _HEAD = b"\r\n\r\n"
 _CEP = re.compile(r"/(ws|api/cep/v1|v1)/(\d{8})(/json/)?")
 
 # what is in nobody's directory
-UNKNOWN = "00000000"
+UNKNOWN = "01999999"
 # a town with one code for all its streets
 STREETLESS = "18950000"
 

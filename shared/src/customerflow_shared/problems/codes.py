@@ -50,6 +50,9 @@ PROBLEMS: Mapping[str, Kind] = {
         "Send one JSON object in UTF-8, each member once; the detail says where reading ended.",
     ),
     "invalid-id": Kind(400, "The identifier is not a UUID", "Use the id that was answered, in its form with hyphens."),
+    "postal-code-invalid": Kind(
+        400, "The value is not a postal code", "Send the eight digits of a CEP: 01001-000 or 01001000."
+    ),
     "if-match-invalid": Kind(
         400,
         "The If-Match header is not a list of entity tags",
@@ -117,6 +120,11 @@ PROBLEMS: Mapping[str, Kind] = {
     ),
     "address-not-found": Kind(
         404, "The customer has no such address", "Read the customer: it may have been removed already."
+    ),
+    "postal-code-unknown": Kind(
+        404,
+        "Nobody knows this postal code",
+        "Check it for a wrong or swapped digit; a new code may be known in an hour or some weeks.",
     ),
     "verification-not-found": Kind(
         404, "There is no code to deliver", "Drop the delivery: the code was used, replaced, or has expired."

@@ -14,6 +14,7 @@ from customerflow_command.api import (
     external,
     labels,
     lifecycle,
+    postal_codes,
     tax_ids,
 )
 from customerflow_command.api.intake import Customers
@@ -32,4 +33,7 @@ ROUTES = [
     *contract.ROUTES,
 ]
 
-__all__ = ["ROUTES", "TRANSLATIONS", "Customers"]
+POSTAL_CODES = postal_codes.ROUTES
+"""For who has somebody to ask."""
+
+__all__ = ["POSTAL_CODES", "ROUTES", "TRANSLATIONS", "Customers"]
