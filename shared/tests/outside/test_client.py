@@ -1,8 +1,6 @@
 """A client's policy, on a transport that does what the tests say."""
 
 import asyncio
-import subprocess
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import httpx
@@ -14,10 +12,12 @@ from customerflow_shared.outside import (
     BulkheadFull,
     CircuitOpen,
     Client,
+    OutsideError,
     Policy,
     TimedOut,
     Unreachable,
     Unwilling,
+    meters,
 )
 from customerflow_shared.outside.breaker import State
 
@@ -50,9 +50,9 @@ class Service:
     async def sleep(self, seconds: float) -> None:
         self.pauses.append(seconds)
 
-    def client(self, policy: Policy = PATIENT, chance: float = 0.5) -> Client:
+    def client(self, policy: Policy = PATIENT, chance: float = 0.5, name: str = "it") -> Client:
         made = Client(
-            "it",
+            name,
             "http://it.test/base",
             policy,
             transport=httpx.MockTransport(self.answer),
@@ -345,48 +345,25 @@ def test_a_policy_that_contradicts_itself_is_refused(change: dict[str, float]) -
         msgspec.structs.replace(PATIENT, **change).__post_init__()
 
 
-MEASURED = """
-import asyncio, httpx
-from opentelemetry import metrics
-from opentelemetry.sdk.metrics import MeterProvider
-from opentelemetry.sdk.metrics.export import InMemoryMetricReader
-from customerflow_shared.outside import Client, Policy
-
-reader = InMemoryMetricReader()
-metrics.set_meter_provider(MeterProvider(metric_readers=[reader]))
-answers = [500, 200, 500, 500]
-
-async def main():
-    policy = Policy(deadline=5, per_try=5, tries=2, first_pause=.001, longest_pause=.001, failures=2, window=2)
-    transport = httpx.MockTransport(lambda request: httpx.Response(answers.pop(0), stream=httpx.ByteStream(b'{}')))
-    client = Client("post", "http://it.test/", policy, transport=transport)
-    for _ in range(3):
-        try:
-            await client.call("look", "/01001000", lambda answer: answer.status)
-        except Exception:
-            pass
-    await client.close()
-
-asyncio.run(main())
-for resource in reader.get_metrics_data().resource_metrics:
-    for metric in resource.scope_metrics[0].metrics:
-        for point in metric.data.data_points:
-            print(metric.name, *sorted(point.attributes.values()), getattr(point, "value", None) or point.count)
-"""
-
-
-def test_calls_retries_and_the_circuit_are_metrics() -> None:
-    """In a process of its own, for a process has one meter provider."""
-    told = subprocess.run([sys.executable, "-W", "error", "-c", MEASURED], capture_output=True, text=True, check=True)
-    assert {line for line in told.stdout.splitlines() if line.startswith("customerflow.")} == {
-        "customerflow.outside.calls answered look post 1",
-        "customerflow.outside.calls Unwilling look post 1",
-        "customerflow.outside.calls CircuitOpen look post 1",
-        "customerflow.outside.duration answered look post 1",
-        "customerflow.outside.duration Unwilling look post 1",
-        "customerflow.outside.duration CircuitOpen look post 1",
-        "customerflow.outside.retries made post 2",
-        "customerflow.outside.breaker post 2",
-        "customerflow.outside.breaker.transitions closed post 1",
-        "customerflow.outside.breaker.transitions open post 1",
-    }
+async def test_calls_retries_and_the_circuit_are_metrics(service: Service) -> None:
+    policy = msgspec.structs.replace(PATIENT, tries=2, failures=3, window=3, retry_burst=1.0, retries_per_call=0.0)
+    client = service.client(policy, name="measured")
+    assert meters.CIRCUIT.value("measured") == 0
+    service.failing = 9
+    service.gate.clear()
+    calls = [asyncio.create_task(call(client)) for _ in range(2)]
+    await asyncio.sleep(0.01)
+    assert meters.CALLS_INSIDE.value("measured") == 2
+    calls.pop().cancel()
+    service.gate.set()
+    await asyncio.gather(*calls, return_exceptions=True)
+    for _ in range(2):
+        with pytest.raises(OutsideError):
+            await call(client)
+    assert meters.CIRCUIT.value("measured") == 2
+    assert {
+        labels["outcome"]: amount for amount, labels in meters.RETRIES.observe() if labels["service"] == "measured"
+    } == {"made": 1, "unaffordable": 0}
+    assert meters.TRANSITIONS.value("measured", "open") == 1
+    outcomes = ("answered", "cancelled", "Unwilling", "CircuitOpen")
+    assert [meters.CALLS.count("measured", "look", outcome) for outcome in outcomes] == [0, 1, 2, 1]

@@ -23,6 +23,10 @@ class State(enum.IntEnum):
     HALF_OPEN = 1
     OPEN = 2
 
+    @property
+    def label(self) -> str:
+        return self.name.lower().replace("_", "-")
+
 
 class Permit:
     """For one try, whose outcome is told once; a second one does not count. One that was cancelled, or cut short, says
@@ -55,7 +59,9 @@ class Breaker:
         self._open_until = 0.0
         self._open_for = policy.open_for
         self.state = State.CLOSED
-        meters.breaker_is(service, self.state)
+        meters.CIRCUIT.set(self.state, service)
+        for state in State:
+            meters.TRANSITIONS.begin(service, state.label)
 
     def admit(self) -> Permit:
         """Raises CircuitOpen."""
@@ -95,5 +101,6 @@ class Breaker:
     def _become(self, state: State) -> None:
         self.state = state
         self._epoch += 1
-        meters.breaker_is(self._service, state)
-        log.warning("circuit changed", service=self._service, state=state.name.lower())
+        meters.CIRCUIT.set(state, self._service)
+        meters.TRANSITIONS.add(1, self._service, state.label)
+        log.warning("circuit changed", service=self._service, state=state.label)

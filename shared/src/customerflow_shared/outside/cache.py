@@ -60,6 +60,8 @@ class Cache(Generic[K, V]):
         self._clock = clock
         self._entries: dict[K, _Entry[V]] = {}  # the one used last at the end
         self._flights: dict[K, tuple[float, asyncio.Task[V | None]]] = {}  # the oldest first
+        for outcome in ("hit", "loaded", "stale", "failed"):
+            meters.CACHED.begin(name, outcome)
 
     async def get(self, key: K, patience: float | None = None) -> Kept[V]:
         """Raises OutsideError if nothing can be loaded and nothing was kept.
@@ -70,18 +72,18 @@ class Cache(Generic[K, V]):
         entry, now = self._entries.get(key), self._clock()
         if entry is not None and now - entry.at < self._fresh_for(entry):
             self._entries[key] = self._entries.pop(key)
-            meters.looked_up(self._name, "hit")
+            meters.CACHED.add(1, self._name, "hit")
             return Kept(entry.value, now - entry.at)
         try:
             kept = Kept(await self._loaded(key, patience))
         except OutsideError:
             entry, now = self._entries.get(key), self._clock()
             if entry is None or now - entry.at >= self._fresh_for(entry) + self._keeping.stale_for:
-                meters.looked_up(self._name, "failed")
+                meters.CACHED.add(1, self._name, "failed")
                 raise
-            meters.looked_up(self._name, "stale")
+            meters.CACHED.add(1, self._name, "stale")
             return Kept(entry.value, now - entry.at, is_stale=True)
-        meters.looked_up(self._name, "loaded")
+        meters.CACHED.add(1, self._name, "loaded")
         return kept
 
     async def close(self) -> None:

@@ -62,6 +62,9 @@ class Client:
         self._budget = Budget(policy)
         self._bulkhead = Bulkhead(policy.concurrent, policy.queued)
         self._breaker = Breaker(service, policy, clock)
+        meters.CALLS_INSIDE.read(lambda: self._bulkhead.inside, service)
+        for outcome in ("made", "unaffordable"):
+            meters.RETRIES.begin(service, outcome)
         self._http = httpx.AsyncClient(
             base_url=base_url,
             headers={"User-Agent": "CustomerFlow", "Accept": "application/json", "Accept-Encoding": "identity"}
@@ -116,7 +119,7 @@ class Client:
                 outcome = type(error).__name__
                 raise
             finally:
-                meters.called(self.service, operation, outcome, time.monotonic() - started)
+                meters.CALLS.record(time.monotonic() - started, self.service, operation, outcome)
 
     async def _in_its_place(self, request: httpx.Request, read: Callable[[Answer], T], tries: int) -> T:
         until = asyncio.get_running_loop().time() + self._policy.deadline
@@ -143,9 +146,9 @@ class Client:
                 if now() + seconds >= until:
                     raise
                 if not self._budget.spend():
-                    meters.retried(self.service, "unaffordable")
+                    meters.RETRIES.add(1, self.service, "unaffordable")
                     raise
-            meters.retried(self.service, "made")
+            meters.RETRIES.add(1, self.service, "made")
             await self._sleep(seconds)
         raise AssertionError  # the last try returns or raises
 
