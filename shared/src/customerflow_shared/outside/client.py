@@ -4,8 +4,9 @@ import asyncio
 import random
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from http.cookiejar import CookieJar, DefaultCookiePolicy
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 import httpx
 import msgspec
@@ -29,6 +30,9 @@ FULL_TRY = 0.9
 """A try that the deadline of its call leaves less than this part of its time says nothing of the service."""
 
 tracer = trace.get_tracer("customerflow.outside")
+
+
+Build: TypeAlias = Callable[[], httpx.Request]
 
 
 class Answer(NamedTuple):
@@ -107,12 +111,12 @@ class Client:
         if body is not None:
             headers["Content-Type"] = "application/json"
             content = msgspec.json.encode(body)
-        request = self._http.build_request(method, path, headers=headers, content=content)
+        build = partial(self._http.build_request, method, path, headers=headers, content=content)
         tries = self._policy.tries if method in IDEMPOTENT or idempotency_key is not None else 1
         started, outcome = time.monotonic(), "cancelled"
         with telemetry.span(tracer, f"{self.service} {operation}", kind=trace.SpanKind.CLIENT):
             try:
-                result = await self._in_its_place(request, read, tries)
+                result = await self._in_its_place(build, read, tries)
                 outcome = "answered"
                 return result
             except OutsideError as error:
@@ -121,7 +125,7 @@ class Client:
             finally:
                 meters.CALLS.record(time.monotonic() - started, self.service, operation, outcome)
 
-    async def _in_its_place(self, request: httpx.Request, read: Callable[[Answer], T], tries: int) -> T:
+    async def _in_its_place(self, build: Build, read: Callable[[Answer], T], tries: int) -> T:
         until = asyncio.get_running_loop().time() + self._policy.deadline
         self._budget.earn()
         try:
@@ -130,15 +134,15 @@ class Client:
         except TimeoutError:
             raise TimedOut("no place was free in time") from None
         try:
-            return await self._retried(request, read, tries, until)
+            return await self._retried(build, read, tries, until)
         finally:
             self._bulkhead.leave()
 
-    async def _retried(self, request: httpx.Request, read: Callable[[Answer], T], tries: int, until: float) -> T:
+    async def _retried(self, build: Build, read: Callable[[Answer], T], tries: int, until: float) -> T:
         now = asyncio.get_running_loop().time
         for number in range(1, tries + 1):
             try:
-                return await self._try(request, read, until - now())
+                return await self._try(build, read, until - now())
             except Failed as error:
                 if number == tries or not is_passing(error) or self.state is not State.CLOSED:
                     raise
@@ -152,7 +156,7 @@ class Client:
             await self._sleep(seconds)
         raise AssertionError  # the last try returns or raises
 
-    async def _try(self, request: httpx.Request, read: Callable[[Answer], T], left: float) -> T:
+    async def _try(self, build: Build, read: Callable[[Answer], T], left: float) -> T:
         if left <= 0:
             raise TimedOut("no time was left")
         permit = self._breaker.admit()
@@ -160,7 +164,7 @@ class Client:
         try:
             try:
                 async with asyncio.timeout(limit):
-                    answer = await self._exchange(request)
+                    answer = await self._exchange(build())
             except TimeoutError:
                 if limit < self._policy.per_try * FULL_TRY:
                     permit.drop()
