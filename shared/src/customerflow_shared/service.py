@@ -25,8 +25,9 @@ from litestar.params import FromPath
 from litestar.types import ASGIApp, ControllerRouterHandler, Receive, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from customerflow_shared import measuring, metrics, patience, problems, telemetry, tracing
-from customerflow_shared.settings import Listen
+from customerflow_shared import limits, measuring, metrics, patience, problems, telemetry, tracing
+from customerflow_shared.limits import Limited
+from customerflow_shared.settings import Listen, exit_with_faults
 
 log = structlog.get_logger()
 
@@ -213,17 +214,23 @@ class _Connection(HttpToolsProtocol):
 class _Server(uvicorn.Server):
     """Uvicorn, but readiness goes off first and the listener closes after the drain delay."""
 
-    def __init__(self, config: uvicorn.Config, health: Health, drain_delay: float) -> None:
+    def __init__(self, config: uvicorn.Config, health: Health, limited: Limited, drain_delay: float) -> None:
         super().__init__(config)
         self._health = health
         self._drain_delay = drain_delay
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        if self._health.leaving or not self._drain_delay or sig != signal.SIGTERM:
+        drained = self._health.leaving or not self._drain_delay or sig != signal.SIGTERM
+        self._health.leaving = self._limited.leaving = True
+        if drained:
             super().handle_exit(sig, frame)
             return
-        self._health.leaving = True
+        self._limited = limited
         asyncio.get_running_loop().call_later(self._drain_delay, super().handle_exit, sig, frame)
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._limited.watch()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         for close in self._health.at_closing:
@@ -236,6 +243,7 @@ class _Server(uvicorn.Server):
             yield
             # uvicorn would raise them again, and so end the process before it has flushed its traces
             self._captured_signals.clear()
+        self._limited.close()
 
 
 def _without_texts(app: ASGIApp) -> ASGIApp:
@@ -263,7 +271,10 @@ def run(app: ASGIApp, health: Health, settings: Listen) -> None:
     """
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
     log.info("starting", host=settings.host, port=settings.port, pid=os.getpid())
-    running = server(app, health, settings)
+    try:
+        running = server(app, health, settings)
+    except limits.UnfitProxies as error:
+        exit_with_faults([f"CF_TRUSTED_PROXIES: {error}"])
     collect_rarely()
     try:
         running.run()
@@ -284,9 +295,16 @@ def collect_rarely() -> None:
 
 def server(app: ASGIApp, health: Health, settings: Listen) -> uvicorn.Server:
     """What `run` runs."""
-    served: Any = measuring.Measured(tracing.traced(_without_texts(app)))
+    measured: Any = measuring.Measured(tracing.traced(_without_texts(app)))
+    limited: Any = Limited(
+        measured,
+        most=settings.max_requests,
+        deadline=settings.request_deadline,
+        quota=limits.quota(settings.rate_limit),
+        client=limits.clients(settings.trusted_proxies),
+    )
     config = uvicorn.Config(
-        served,
+        limited,
         host=settings.host,
         port=settings.port,
         log_config=None,
@@ -302,7 +320,7 @@ def server(app: ASGIApp, health: Health, settings: Listen) -> uvicorn.Server:
         proxy_headers=False,
         timeout_graceful_shutdown=20,
     )
-    return _Server(config, health, settings.drain_delay)
+    return _Server(config, health, limited, settings.drain_delay)
 
 
 @asynccontextmanager

@@ -24,6 +24,8 @@ Key32: TypeAlias = Annotated[bytes, msgspec.Meta(min_length=32, max_length=32)] 
 LogLevel: TypeAlias = Annotated[str, msgspec.Meta(pattern="^(debug|info|warning|error)$")]
 Seconds: TypeAlias = Annotated[float, msgspec.Meta(ge=0, le=3600)]
 
+RateLimit: TypeAlias = Annotated[str, msgspec.Meta(pattern=r"^([1-9][0-9]{0,8}/[1-9][0-9]{0,4})?\Z")]
+
 PREFIX = "CF_"
 
 
@@ -35,6 +37,14 @@ class Listen(msgspec.Struct, frozen=True, kw_only=True):
     log_level: LogLevel = "info"
     drain_delay: Seconds = 0.0
     """Seconds between readiness going off and the listener closing, for load balancers to notice."""
+    max_requests: Annotated[int, msgspec.Meta(ge=1)] = 256
+    """That may be under way at a time; whoever comes beyond that is told at once to come again."""
+    request_deadline: Annotated[float, msgspec.Meta(gt=0, le=3600)] = 8.0
+    """Seconds in which every request is answered, a stream's has begun."""
+    rate_limit: RateLimit = ""
+    """Of each client: `600/60` are 600 requests in 60 seconds. Without it there is none."""
+    trusted_proxies: str = ""
+    """Addresses and networks, separated by commas, whose word is taken for where a request comes from."""
     flags: str = ""
     """Feature flags: a file in flagd's format, or flagd://host:port; without it, those that are shipped."""
     operator_token: Token | None = None

@@ -243,6 +243,13 @@ PROBLEMS: Mapping[str, Kind] = {
         "The request must say which version it changes",
         "Read the customer and send its ETag as If-Match.",
     ),
+    "quota-exceeded": Kind(
+        429,
+        "The client has used up its quota",
+        "Send the same again after the seconds that Retry-After names. RateLimit tells what is left, RateLimit-Policy "
+        "of how much.",
+        {"violated-policies": ["client"]},
+    ),
     "internal": Kind(
         500, "Something went wrong on our side", "Report the trace id; sending the same again may not help."
     ),
