@@ -217,7 +217,12 @@ class _Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, health: Health, limited: Limited, drain_delay: float) -> None:
         super().__init__(config)
         self._health = health
+        self._limited = limited
         self._drain_delay = drain_delay
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._limited.watch()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         drained = self._health.leaving or not self._drain_delay or sig != signal.SIGTERM
@@ -225,17 +230,13 @@ class _Server(uvicorn.Server):
         if drained:
             super().handle_exit(sig, frame)
             return
-        self._limited = limited
         asyncio.get_running_loop().call_later(self._drain_delay, super().handle_exit, sig, frame)
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        self._limited.watch()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         for close in self._health.at_closing:
             close()
         await super().shutdown(sockets)
+        self._limited.close()
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -243,7 +244,6 @@ class _Server(uvicorn.Server):
             yield
             # uvicorn would raise them again, and so end the process before it has flushed its traces
             self._captured_signals.clear()
-        self._limited.close()
 
 
 def _without_texts(app: ASGIApp) -> ASGIApp:
