@@ -6,7 +6,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 LOCAL := $(PY) -m customerflow_local
 INSTANCE ?= demo
-PACKAGES := shared shared/contract shared/consumer services/command services/projector services/query services/partners deploy/local deploy/bench
+PACKAGES := shared shared/contract shared/consumer services/command services/projector services/query services/partners services/notifications deploy/local deploy/bench
 READY := $(VENV)/.complete
 
 ##@ See it work
@@ -156,11 +156,11 @@ UV_COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --gene
 
 .PHONY: lock
 lock: $(READY) $(UV)  ## Lock the requirements again, of each image and of development
-	$(UV_COMPILE) --group dev $(foreach package,bench command consumer contract local partners projector query shared,\
+	$(UV_COMPILE) --group dev $(foreach package,bench command consumer contract local notifications partners projector query shared,\
 		--no-emit-package customerflow-$(package)) --output-file requirements-dev.txt
-	for service in command partners projector query; do \
+	for service in command notifications partners projector query; do \
 		$(UV_COMPILE) services/$$service/pyproject.toml --no-emit-package customerflow-shared --no-emit-package customerflow-contract \
-			--output-file services/$$service/requirements.txt || exit; \
+			--no-emit-package customerflow-consumer --output-file services/$$service/requirements.txt || exit; \
 	done
 	for wanted in $$(git ls-files 'deploy/bench/*requirements.in'); do \
 		$(UV_COMPILE) $$wanted --output-file $${wanted%.in}.txt || exit; \

@@ -78,6 +78,8 @@ class Provider:
     sent: dict[str, Any] = field(default_factory=dict)
     """Messages by their idempotency key: one that is repeated is sent once."""
     chance: random.Random = field(default_factory=lambda: random.Random(7))
+    refuses: bool = False
+    """All messages, for ever."""
     delay: float = 30.0
     """How late is late, in seconds."""
 
@@ -177,6 +179,8 @@ class Provider:
         key = asked.headers.get("idempotency-key")
         if key is None:
             return 400, {"message": "no key"}
+        if self.refuses:
+            return 422, {"message": "not this one"}
         known = key in self.sent
         self.sent.setdefault(key, json.loads(asked.body))
         return 200 if known else 202, {"id": key}

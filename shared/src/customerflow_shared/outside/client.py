@@ -69,8 +69,8 @@ class Client:
         meters.CALLS_INSIDE.read(lambda: self._bulkhead.inside, service)
         for outcome in ("made", "unaffordable"):
             meters.RETRIES.begin(service, outcome)
+        self._url = base_url.rstrip("/")
         self._http = httpx.AsyncClient(
-            base_url=base_url,
             headers={"User-Agent": "CustomerFlow", "Accept": "application/json", "Accept-Encoding": "identity"}
             | dict(headers or {}),
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
@@ -111,7 +111,7 @@ class Client:
         if body is not None:
             headers["Content-Type"] = "application/json"
             content = msgspec.json.encode(body)
-        build = partial(self._http.build_request, method, path, headers=headers, content=content)
+        build = partial(self._http.build_request, method, self._url + path, headers=headers, content=content)
         tries = self._policy.tries if method in IDEMPOTENT or idempotency_key is not None else 1
         started, outcome = time.monotonic(), "cancelled"
         with telemetry.span(tracer, f"{self.service} {operation}", kind=trace.SpanKind.CLIENT):

@@ -1,0 +1,1 @@
+"""Has verification codes delivered to customers' e-mail addresses."""

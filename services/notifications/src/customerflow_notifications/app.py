@@ -1,0 +1,86 @@
+"""The composition root of the notifications service."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from functools import partial
+
+from customerflow_consumer import Consumer, SqliteInbox, subscribe
+from customerflow_shared import service
+from customerflow_shared.settings import AmqpUrl, HttpUrl, Listen, Port, Token
+from litestar import Litestar
+
+from customerflow_notifications.listening import handlers
+from customerflow_notifications.pending import Pending
+from customerflow_notifications.sending import Sender
+from customerflow_notifications.services import Commands, Provider
+
+FINISHING = 10.0  # seconds
+
+
+class NotificationsSettings(Listen, frozen=True, kw_only=True):
+    amqp_url: AmqpUrl
+    command_url: HttpUrl
+    delivery_token: Token
+    email_provider_url: HttpUrl
+    email_provider_token: Token | None = None
+    notifications_db: str = "notifications.db"
+    """The file in which is kept what was handled and what is still to be sent; of one process at a time."""
+    notifications_queue: str = "notifications"
+    port: Port = 8084
+
+
+def notifications(config: NotificationsSettings) -> tuple[Litestar, service.Health]:
+    inbox = SqliteInbox(config.notifications_db)
+    pending = Pending(inbox)
+    commands = Commands(config.command_url, config.delivery_token)
+    provider = Provider(config.email_provider_url, config.email_provider_token)
+    sender = Sender(pending, commands, provider)
+    listened_for = handlers(pending, time.time)
+    consumer = Consumer(
+        config.amqp_url,
+        config.notifications_queue,
+        listened_for,
+        inbox,
+        declare=lambda channel: subscribe(channel, config.notifications_queue, listened_for.routing_keys),
+    )
+    finished = asyncio.Event()
+
+    async def listen() -> None:
+        await consumer.run()
+        finished.set()
+        await asyncio.Event().wait()  # it was asked to end, and is not missed
+
+    async def broker() -> None:
+        if not consumer.connected:
+            raise ConnectionError("not connected")
+
+    health = service.Health({"rabbitmq": broker})
+
+    @asynccontextmanager
+    async def lifespan(_: Litestar) -> AsyncIterator[None]:
+        async with AsyncExitStack() as stack:
+            stack.callback(inbox.close)
+            stack.push_async_callback(commands.client.close)
+            stack.push_async_callback(provider.client.close)
+            await stack.enter_async_context(service.background("sender", sender.run))
+            await stack.enter_async_context(service.background("consumer", listen))
+            stack.push_async_callback(partial(_finish, consumer.stop, finished))
+            yield
+
+    app = service.create(
+        "CustomerFlow notifications",
+        "Has verification codes delivered. It has no interface but its health.",
+        handlers=[],
+        health=health,
+        lifespan=[lifespan],
+    )
+    return app, health
+
+
+async def _finish(stop: Callable[[], None], finished: asyncio.Event) -> None:
+    stop()
+    with suppress(TimeoutError):
+        async with asyncio.timeout(FINISHING):
+            await finished.wait()
