@@ -9,6 +9,9 @@ from types import TracebackType
 from typing import Final, Self
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue
+from opentelemetry.proto.trace.v1.trace_pb2 import Span as SpanProto
+from opentelemetry.proto.trace.v1.trace_pb2 import Status
 
 
 @dataclass(frozen=True)
@@ -20,6 +23,11 @@ class Span:
     service: str
     name: str
     attributes: dict[str, str]
+    kind: str
+    linked: tuple[str, ...]  # the spans it is linked to
+    begun: int  # nanoseconds since 1970
+    ended: int
+    error: str | None
 
 
 # Preferred, so that a stack that is kept running between two runs need not be told of another port.
@@ -68,6 +76,7 @@ class Sink:
         return {
             "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{self._server.server_port}",
             "OTEL_BSP_SCHEDULE_DELAY": "500",
+            "OTEL_METRIC_EXPORT_INTERVAL": "5000",
         }
 
     def spans(self) -> Iterator[Span]:
@@ -85,8 +94,18 @@ class Sink:
                             tuple(link.trace_id.hex() for link in span.links),
                             named["service.name"],
                             span.name,
-                            {one.key: one.value.string_value for one in span.attributes},
+                            {one.key: _text(one.value) for one in span.attributes},
+                            SpanProto.SpanKind.Name(span.kind).removeprefix("SPAN_KIND_"),
+                            tuple(link.span_id.hex() for link in span.links),
+                            span.start_time_unix_nano,
+                            span.end_time_unix_nano,
+                            span.status.message if span.status.code == Status.STATUS_CODE_ERROR else None,
                         )
+
+
+def _text(value: AnyValue) -> str:
+    kind = value.WhichOneof("value")
+    return str(getattr(value, kind)) if kind else ""
 
 
 def _server(handler: type[BaseHTTPRequestHandler]) -> ThreadingHTTPServer:

@@ -5,13 +5,15 @@ because SQLAlchemy's own cost per statement is larger than the server's.
 """
 
 import asyncio
+import re
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
+from weakref import WeakSet
 
 import structlog
 from alembic import command as alembic
@@ -21,12 +23,19 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from asyncmy.cursors import Cursor
 from asyncmy.errors import MySQLError as DriverError
-from sqlalchemy import Connection, text
+from opentelemetry import trace
+from sqlalchemy import Connection, Engine, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.pool import QueuePool
+
+from customerflow_shared import conventions
 
 log = structlog.get_logger()
+tracer = trace.get_tracer("customerflow.database")
+
+SYSTEM = "mysql"
 
 MIGRATION_LOCK = "customerflow.migrate"
 MIGRATION_LOCK_SECONDS = 120
@@ -64,7 +73,7 @@ def open_engine(url: str, *, connections: int = 4) -> AsyncEngine:
 
 def open_with(url: str, init_command: str, **pool: Any) -> AsyncEngine:
     """An engine whose connections begin with a statement; `pool` is SQLAlchemy's."""
-    return create_async_engine(
+    engine = create_async_engine(
         make_url(url).set(drivername="mysql+asyncmy"),
         isolation_level="READ COMMITTED",
         max_overflow=0,
@@ -77,6 +86,29 @@ def open_with(url: str, init_command: str, **pool: Any) -> AsyncEngine:
         },
         **pool,
     )
+    _engines.add(engine.sync_engine)
+    return engine
+
+
+_engines: WeakSet[Engine] = WeakSet()
+
+
+def _pools() -> list[QueuePool]:
+    return [engine.pool for engine in _engines.copy() if isinstance(engine.pool, QueuePool)]
+
+
+conventions.CONNECTIONS.read(lambda: sum(pool.checkedout() for pool in _pools()), SYSTEM, "used")
+conventions.CONNECTIONS.read(lambda: sum(pool.checkedin() for pool in _pools()), SYSTEM, "idle")
+conventions.MOST_CONNECTIONS.read(lambda: sum(pool.size() for pool in _pools()), SYSTEM)
+
+_COLLECTION = re.compile(r"\b(?:FROM|INTO|UPDATE) +(\w+)")
+
+
+@lru_cache(maxsize=256)
+def _operation(beginning: str) -> tuple[str, str]:
+    """What a statement does, and to which table first."""
+    found = _COLLECTION.search(beginning)
+    return beginning.partition(" ")[0], found[1] if found else ""
 
 
 class _Cursor(Cursor):
@@ -93,17 +125,17 @@ class Session:
         self._driver = driver
 
     async def rows(self, statement: str, arguments: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        async with self._executed(filled(statement, arguments)) as cursor:
+        async with self._executed(filled(statement, arguments), *_operation(statement[:500])) as cursor:
             return list(await cursor.fetchall())
 
     async def run(self, statement: str, arguments: Sequence[Any] = ()) -> int:
         """The number of rows affected."""
-        async with self._executed(filled(statement, arguments)) as cursor:
+        async with self._executed(filled(statement, arguments), *_operation(statement[:500])) as cursor:
             return int(cursor.rowcount)
 
     async def run_together(self, statements: Sequence[str]) -> list[int]:
         """Run all of them in one round trip, up to the first that fails; what each gave to LAST_INSERT_ID()."""
-        async with self._executed(";".join(statements)) as cursor:
+        async with self._executed(";".join(statements), "BATCH", batch=len(statements)) as cursor:
             ids = [int(cursor.lastrowid)]
             while await cursor.nextset():
                 ids.append(int(cursor.lastrowid))
@@ -118,11 +150,12 @@ class Session:
             await self._driver.commit()
 
     @asynccontextmanager
-    async def _executed(self, text: str) -> AsyncIterator[Any]:
-        # not the driver's own read_timeout: on Python 3.11 that one swallows cancellations (asyncio.wait_for)
-        async with asyncio.timeout(ANSWER_SECONDS), self._driver.cursor(_Cursor) as cursor:
-            await cursor.execute(text)
-            yield cursor
+    async def _executed(self, text: str, operation: str, collection: str = "", *, batch: int = 0) -> AsyncIterator[Any]:
+        with conventions.asking(tracer, SYSTEM, operation, collection, batch=batch):
+            # not the driver's own read_timeout: on Python 3.11 that one swallows cancellations (asyncio.wait_for)
+            async with asyncio.timeout(ANSWER_SECONDS), self._driver.cursor(_Cursor) as cursor:
+                await cursor.execute(text)
+                yield cursor
 
 
 @asynccontextmanager

@@ -325,8 +325,8 @@ def server(app: ASGIApp, health: Health, settings: Listen) -> uvicorn.Server:
 
 @asynccontextmanager
 async def background(name: str, work: Callable[[], Awaitable[None]]) -> AsyncIterator[None]:
-    """Run `work` beside the listener. It is cancelled at the end; should it end by itself, that is a bug: the process
-    leaves, and BackgroundFailed is raised on the way out.
+    """Run `work` beside the listener, of no trace but those that it begins or goes on with. It is cancelled at the end;
+    should it end by itself, that is a bug: the process leaves, and BackgroundFailed is raised on the way out.
     """
     ended = False
 
@@ -343,7 +343,7 @@ async def background(name: str, work: Callable[[], Awaitable[None]]) -> AsyncIte
         ended = True
         os.kill(os.getpid(), signal.SIGTERM)
 
-    task = asyncio.create_task(guarded(), name=name)
+    task = asyncio.create_task(guarded(), name=name, context=telemetry.untraced())
     try:
         yield
     finally:

@@ -145,6 +145,9 @@ def shared(
     if parents is None:
         current = trace.get_current_span().get_span_context()
         recorded = [current, *(contexts.get_value(_OTHERS) or ())] if current.trace_flags.sampled else []  # type: ignore[misc]
+        if not recorded:
+            yield trace.INVALID_SPAN
+            return
     else:
         recorded = [parent for parent in parents if parent.trace_flags.sampled]
     if not recorded:
@@ -222,6 +225,15 @@ def traceparent_of(span: Span) -> str | None:
 def is_dropped(traceparent: str | None) -> bool:
     """Whether who began the trace does not record it. Of what is no trace context nothing is known."""
     return traceparent is not None and _NOT_SAMPLED.search(traceparent) is not None
+
+
+def recorded(traceparents: Iterable[str | None]) -> list[SpanContext]:
+    """Those that somebody records, to be the parents of what is `shared`."""
+    return [
+        trace.get_current_span(context_of(one)).get_span_context()
+        for one in dict.fromkeys(traceparents)
+        if one is not None and not is_dropped(one)
+    ]
 
 
 def end_request() -> None:

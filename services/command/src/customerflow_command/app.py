@@ -36,6 +36,7 @@ from customerflow_command.mediator import (
     mediator,
     retrying_lost_races,
     traced,
+    counted,
     with_position,
     within,
 )
@@ -258,6 +259,7 @@ def _secrets(config: WriteSettings) -> tuple[MasterKeys, Pepper]:
     keys = _parsed("CF_MASTER_KEYS", MasterKeys, config.master_keys, faults)
     pepper = _parsed("CF_CLAIM_PEPPER", Pepper, config.claim_pepper, faults)
     if keys is None or pepper is None:
+            counted,
         settings.exit_with_faults(faults)
     return keys, pepper
 

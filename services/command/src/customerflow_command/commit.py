@@ -15,13 +15,12 @@ from collections.abc import Callable, Mapping, Sequence
 
 import structlog
 from asyncmy.errors import MySQLError as DriverError
-from customerflow_shared import database, telemetry
+from customerflow_shared import database, metrics, telemetry
 from opentelemetry import trace
-from opentelemetry.context import Context
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from customerflow_command import transaction
-from customerflow_command.unit import Unit
+from customerflow_command.unit import ClaimTaken, KeyTaken, Unit, VersionTaken
 from customerflow_command.waiting import Waiting
 
 log = structlog.get_logger()
@@ -32,6 +31,32 @@ MAX_BYTES = 2 * 1024 * 1024  # well below the smallest default of max_allowed_pa
 MAX_WAITING = 10_000  # a bound of memory; under a steady load `patience` is met first
 TRIES = 3
 CONNECTION_SECONDS = 15.0
+
+_group_sizes = metrics.histogram(
+    "customerflow.commit.group.size", "{command}", "Commands that were written together.", bounds=metrics.SIZES
+)
+_group_seconds = metrics.histogram(
+    "customerflow.commit.duration",
+    "s",
+    "From the beginning of a group's transaction to its commit, further tries included.",
+    ["customerflow.outcome"],
+)
+_waiting_commands = metrics.gauge("customerflow.commit.waiting", "{command}", "Commands that wait to be written.")
+_conflicts = metrics.counter(
+    "customerflow.command.conflicts",
+    "{conflict}",
+    "Commands that have lost a race, by what others had taken first.",
+    ["customerflow.conflict"],
+)
+_refusals = metrics.counter(
+    "customerflow.commit.refusals",
+    "{transaction}",
+    "Transactions that the database has refused, by its number of the error.",
+    ["db.response.status_code"],
+)
+_CONFLICTS: Mapping[type[Exception], str] = {VersionTaken: "version", ClaimTaken: "claim", KeyTaken: "key"}
+for _conflict in _CONFLICTS.values():
+    _conflicts.begin(_conflict)
 
 
 def open_commit_engine(url: str) -> AsyncEngine:
@@ -69,6 +94,7 @@ class GroupCommit:
         self._largest = largest
         self._patience = patience
         self._waiting = Waiting()
+        _waiting_commands.read(self._waiting.__len__)
         self._arrived = asyncio.Event()
         self._seconds = 0.0  # that a group takes, of late
         self._rivals = False  # have written, of late, what was to be written here
@@ -108,15 +134,14 @@ class GroupCommit:
 
     async def _write_group(self, group: Sequence[Unit]) -> None:
         loop = asyncio.get_running_loop()
-        began = loop.time()
-        with telemetry.span(tracer, "commit group", context=Context()) as span:
-            if span.is_recording():
-                span.set_attribute("customerflow.group.size", len(group))
-                for unit in group:
-                    span.add_link(unit.span)
+        began, outcome = loop.time(), "done"
+        size = {"customerflow.group.size": len(group)}
+        with telemetry.shared(tracer, "commit group", [unit.span for unit in group], attributes=size) as span:
             try:
                 await self._write(group)
             except Exception as error:
+                outcome = type(error).__name__
+                span.set_status(trace.StatusCode.ERROR, telemetry.describe(error))
                 expected = isinstance(error, StoreBusy | database.DatabaseUnavailable)
                 if not expected:
                     log.error("a group could not be written", exc_info=error, units=len(group))
@@ -124,7 +149,10 @@ class GroupCommit:
             finally:
                 for unit in group:
                     self._waiting.end(unit)
-        self._seconds += 0.2 * (loop.time() - began - self._seconds)
+        seconds = loop.time() - began
+        self._seconds += 0.2 * (seconds - self._seconds)
+        _group_sizes.record(len(group))
+        _group_seconds.record(seconds, outcome)
 
     async def _write(self, group: Sequence[Unit]) -> None:
         """Write the units of the group that can be written; those that cannot fail alone."""
@@ -141,6 +169,7 @@ class GroupCommit:
             except DriverError as error:
                 tries += 1
                 number = database.error_number(error)
+                _refusals.add(1, number or 0)
                 if number == database.DUPLICATE_ENTRY and tries < TRIES:
                     self._rivals = True
                     continue
@@ -158,6 +187,8 @@ class GroupCommit:
         async with self._connection.session() as session:
             losers = await transaction.losers(session, group)
             await session.rollback()
+        for error in losers.values():
+            _conflicts.add(1, _CONFLICTS[type(error)])
         self._rivals = bool(losers)
         return losers
 

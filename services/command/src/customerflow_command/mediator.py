@@ -8,10 +8,11 @@ from typing import TypeAlias
 from uuid import UUID
 
 import msgspec
-from customerflow_shared import telemetry
+from customerflow_shared import metrics, telemetry
 from customerflow_shared.events import Actor
 from customerflow_shared.ids import uuid7
 from customerflow_shared.values import ExternalId
+from customerflow_shared.problems import Problem
 from opentelemetry import trace
 
 from customerflow_command.customer.commands import Command
@@ -22,6 +23,16 @@ from customerflow_command.unit import Receipt, VersionTaken
 tracer = trace.get_tracer("customerflow.command")
 
 SYSTEM = Actor(type="system")
+_commands = metrics.counter(
+    "customerflow.commands",
+    "{command}",
+    "Commands that could be read, by type and by what became of them: done, replayed, or why not.",
+    ["customerflow.command.type", "customerflow.outcome"],
+)
+_retries = metrics.counter(
+    "customerflow.command.retries", "{retry}", "Commands that were decided again, for another had been faster."
+)
+
 
 
 class IdempotencyKey(msgspec.Struct, frozen=True):
@@ -106,6 +117,19 @@ def within(seconds: float) -> Policy:
     async def with_deadline(request: Request, handle: Handler) -> Outcome:
         try:
             async with asyncio.timeout(seconds):
+async def counted(request: Request, handle: Handler) -> Outcome:
+    kind, became = request.command.__name__, "cancelled"
+    try:
+        outcome = await handle(request)
+        became = "replayed" if outcome.replayed else "refused" if outcome.refusal else "done"
+        return outcome
+    except Exception as error:
+        became = error.code if isinstance(error, Problem) else type(error).__name__
+        raise
+    finally:
+        _commands.add(1, kind, became)
+
+
                 return await handle(request)
         except TimeoutError:
             raise DeadlineExceeded from None
@@ -135,7 +159,7 @@ def retrying_lost_races(times: int) -> Policy:
             try:
                 return await handle(request)
             except VersionTaken:
-                continue
+                _retries.add(1)
         return await handle(request)
 
     return with_retries

@@ -9,7 +9,7 @@ from typing import Self
 from uuid import UUID
 
 import structlog
-from customerflow_shared import database, service
+from customerflow_shared import database, metrics, service
 from customerflow_shared.database import utc_now
 from customerflow_shared.patience import Patience
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -23,6 +23,17 @@ RENEW_EVERY = 1.5
 MARGIN = 1.0  # a holder considers the lease lost this much earlier than the database does
 KEPT_SECONDS = 15.0
 BATCH = 500
+WATCH_EVERY = 5.0
+COUNTED = 100_000  # pointers; if there are more, their number is not told exactly
+
+_backlog = metrics.gauge(
+    "customerflow.outbox.backlog", "{event}", f"Events that are not confirmed yet; {COUNTED}: as many or more."
+)
+_oldest = metrics.gauge("customerflow.outbox.oldest.age", "s", "How old the oldest event is that is not confirmed yet.")
+_parked = metrics.gauge("customerflow.outbox.parked", "{customer}", "Customers whose events cannot be sent.")
+_active = metrics.gauge(
+    "customerflow.relay.active", "{relay}", "Whether this relay holds the lease, and so sends: 1 or 0."
+)
 
 
 class LeaseLost(Exception):
@@ -39,6 +50,7 @@ class Lease:
         self._changed = asyncio.Event()
         self._patience = Patience("lease")
         self.token = 0
+        _active.read(lambda: float(self.held))
 
     @property
     def held(self) -> bool:
@@ -182,3 +194,35 @@ class Outbox:
                 "DELETE FROM cf_outbox_parked WHERE parked_at < UTC_TIMESTAMP(3) - INTERVAL %s SECOND", (seconds,)
             )
             await session.commit()
+
+    async def watch(self) -> None:
+        """Measure what waits, until cancelled; also while another relay sends, and while the broker is away."""
+        patience = Patience("outbox watch")
+
+        async def measure() -> None:
+            try:
+                await self._measure()
+            except BaseException:
+                for one in (_backlog, _oldest, _parked):
+                    one.set(None)
+                raise
+            patience.rewarded()
+            await asyncio.sleep(WATCH_EVERY)
+
+        await patience.persist(measure)
+
+    async def _measure(self) -> None:
+        async with database.session(self._engine) as session:
+            ((waiting, first),) = await session.rows(
+                "SELECT COUNT(*), MIN(position) FROM (SELECT position FROM cf_outbox ORDER BY position LIMIT %s) o",
+                (COUNTED,),
+            )
+            age = first and await session.rows(
+                "SELECT TIMESTAMPDIFF(MICROSECOND, recorded_at, UTC_TIMESTAMP(6)) FROM cf_events WHERE position = %s",
+                (first,),
+            )
+            ((parked,),) = await session.rows("SELECT COUNT(*) FROM cf_outbox_parked")
+            await session.commit()
+        _backlog.set(waiting)
+        _oldest.set(max(0, age[0][0]) / 1e6 if age else 0)
+        _parked.set(parked)

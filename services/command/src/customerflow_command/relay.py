@@ -9,7 +9,8 @@ pointers. So each step works on whatever has come together meanwhile: the batche
 """
 
 import asyncio
-from collections import deque
+import time
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from itertools import groupby, islice
@@ -21,7 +22,7 @@ from aio_pika.abc import AbstractChannel, AbstractConnection
 from aiormq.exceptions import ChannelClosed, DeliveryError, PublishError
 from customerflow_contract import cloud_event
 from customerflow_contract.events import ROUTING_KEYS
-from customerflow_shared import events, messaging, patience, telemetry
+from customerflow_shared import conventions, events, messaging, metrics, patience, telemetry
 from customerflow_shared.database import DatabaseUnavailable
 from customerflow_shared.events import Recorded
 from customerflow_shared.patience import Patience
@@ -45,6 +46,26 @@ FULL = 3  # batches under way, at which no more is read
 PERSISTENT = 2
 DECLARE_EVERY = 5.0  # seconds; what partners' queues take is not returned, though the log be gone
 PARKED_SECONDS = 60.0  # after which a parked customer's events are tried again
+
+_waits = metrics.histogram(
+    "customerflow.outbox.wait",
+    "s",
+    "From a command's commit to the broker's confirmation of all that it has said.",
+    bounds=metrics.LONG_SECONDS,
+)
+_confirms = metrics.counter(
+    "customerflow.relay.confirms",
+    "{message}",
+    "What the broker has answered to messages.",
+    ["messaging.destination.name", "customerflow.outcome"],
+)
+_parkings = metrics.counter(
+    "customerflow.outbox.parkings", "{customer}", "Customers that were parked, for an event of theirs cannot be read."
+)
+for _exchange in (messaging.DOMAIN, messaging.INTEGRATION):
+    conventions.SENT.begin(_exchange)
+    for _answer in ("confirmed", "returned", "refused", "unanswered"):
+        _confirms.begin(_exchange, _answer)
 
 
 class NotConfirmed(Exception):
@@ -72,23 +93,34 @@ def steps(commands: deque[Sequence[Recorded]], tell: Tell) -> Steps:
     """
     while commands:
         *first, last = command = commands.popleft()
-        with _traced(last.metadata.traceparent) as traceparent:
+        with _traced(last) as traceparent:
             for recorded in first:
                 yield Step(_domain_message(recorded, traceparent), [], [])
             told = [_public_message(event, traceparent) for event in tell(command)]
             yield Step(_domain_message(last, traceparent), told, [recorded.position for recorded in command])
+        _waits.record(max(0.0, time.time() - last.recorded_at.timestamp()))
 
 
 @contextmanager
-def _traced(traceparent: str | None) -> Iterator[str | None]:
-    """The trace context for the messages of a command; a span only where its request is recorded. The span never is
-    the current one, for many are open at the same time.
+def _traced(last: Recorded) -> Iterator[str | None]:
+    """The trace context for the messages of the command with that last event; spans only where its request is
+    recorded, one of the wait in the outbox and one of the publishing. None is the current one, for many are open at the
+    same time.
     """
     if telemetry.is_dropped(traceparent):
         yield traceparent
         return
-    span = tracer.start_span("publish", telemetry.context_of(traceparent), trace.SpanKind.PRODUCER)
-    span.set_attribute("messaging.system", "rabbitmq")
+    if traceparent is not None:
+        telemetry.past(tracer, "outbox", traceparent, int(last.recorded_at.timestamp() * 1e9))
+    attributes = {
+        "messaging.system": "rabbitmq",
+        "messaging.operation.name": "publish",
+        "messaging.operation.type": "send",
+        "messaging.destination.name": messaging.DOMAIN,
+        "messaging.message.id": str(last.event_id),
+    }
+    context = telemetry.context_of(traceparent)
+    span = tracer.start_span(f"publish {messaging.DOMAIN}", context, trace.SpanKind.PRODUCER, attributes)
     try:
         yield telemetry.traceparent_of(span)
     except NotConfirmed as error:
@@ -231,10 +263,13 @@ class Flow:
         if not wave:
             return
         self._lease.require()
-        domain = await self._domain.send([step.domain for step in wave.values()])
-        public = await self._public.send([message for step in wave.values() for message in step.public])
+        domain = await _sent(self._domain, messaging.DOMAIN, [step.domain for step in wave.values()])
+        everything = [message for step in wave.values() for message in step.public]
+        public = await _sent(self._public, messaging.INTEGRATION, everything)
         await asyncio.wait([domain.over, public.over], timeout=messaging.PUBLISH_TIMEOUT)
         told, failure = iter(public.confirmations), None
+        _count(messaging.DOMAIN, domain)
+        _count(messaging.INTEGRATION, public)
         for (customer_id, step), confirmation in zip(wave.items(), domain.confirmations, strict=True):
             answers = zip(step.public, islice(told, len(step.public)), strict=True)
             doubtful = [
@@ -257,6 +292,37 @@ class Flow:
 
 
 def _why(exchange: str, routing_key: str, error: BaseException | None) -> str:
+async def _sent(publisher: confirms.Publisher, exchange: str, messages: Sequence[confirms.Message]) -> confirms.Sent:
+    sent = await publisher.send(messages)
+    if messages:
+        conventions.SENT.add(len(messages), exchange)
+        begun = time.perf_counter()
+
+        def measure(over: asyncio.Future[None]) -> None:
+            error = "" if over.cancelled() or over.exception() is None else type(over.exception()).__name__
+            conventions.SEND_SECONDS.record(time.perf_counter() - begun, exchange, error)
+
+        sent.over.add_done_callback(measure)
+    return sent
+
+
+def _count(exchange: str, sent: confirms.Sent) -> None:
+    for answer, messages in Counter(map(_answered, sent.confirmations)).items():
+        _confirms.add(messages, exchange, answer)
+
+
+def _answered(one: confirms.Confirmation) -> str:
+    if one.confirmed:
+        return "confirmed"
+    match one.error:
+        case PublishError():
+            return "returned"
+        case DeliveryError():
+            return "refused"
+        case _:
+            return "unanswered"
+
+
     match error:
         case PublishError():
             return f"{exchange}: no queue takes {routing_key}"
@@ -377,6 +443,7 @@ class Relay:
 
 async def _keep_declared(channel: AbstractChannel) -> None:
     while True:
+                _parkings.add(1)
         await asyncio.sleep(DECLARE_EVERY)
         await messaging.declare(channel)
 

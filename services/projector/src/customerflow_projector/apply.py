@@ -6,17 +6,19 @@ others flow on. Only an erasure waits for nothing: it takes the place of whateve
 """
 
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
 from typing import NamedTuple, TypeAlias
 from uuid import UUID
 
 import structlog
-from customerflow_shared import telemetry, timeline, views
+from customerflow_shared import metrics, telemetry, timeline, views
 from customerflow_shared.events import CustomerErased, Place, Recorded, event_name
 from customerflow_shared.timeline import BLOCK, Entry
 from customerflow_shared.views import ErasedView, View
 from msgspec import UNSET
 from msgspec.structs import replace
+from opentelemetry import trace
 
 from customerflow_projector import history
 from customerflow_projector.feed import Feed
@@ -24,8 +26,16 @@ from customerflow_projector.projections import HistoryBroken, project, tombstone
 from customerflow_projector.read_model import Look, Overtaken, Parked, ReadModel, Write, version_of
 
 log = structlog.get_logger()
+tracer = trace.get_tracer("customerflow.projector")
 
 RETRIES = 5  # of a customer to whom something happens meanwhile each time
+
+_gaps = metrics.counter(
+    "customerflow.projection.gaps", "{gap}", "Events that came before those before them, which the feed was asked for."
+)
+_parkings = metrics.counter(
+    "customerflow.projection.parkings", "{customer}", "Customers that were parked, those parked again included."
+)
 
 Events: TypeAlias = Sequence[Recorded | Place]
 """Of one customer, by version."""
@@ -181,7 +191,8 @@ class Applier:
                 overtaken.add(customer_id)
             else:
                 writes += [write] if write else []
-        made, marked = await self._model.store_and_mark(generation, writes, () if overtaken else handled)
+        with _traced(writes, waiting, live=bool(handled or retried)):
+            made, marked = await self._model.store_and_mark(generation, writes, () if overtaken else handled)
         for write, done in zip(writes, made, strict=True):
             if done:
                 versions[write.after.id] = write.after.version
@@ -279,6 +290,7 @@ class Applier:
         """
         for event in events:
             if event.version > version + 1 and fill_gaps:
+                _gaps.add(1)
                 for missing in await self._feed.of_customer(customer_id, version):
                     if missing.version <= events[-1].version:
                         yield missing
@@ -303,7 +315,17 @@ class Applier:
             type=event_name(type(obstacle.event)) if isinstance(obstacle, Recorded) else UNSET,
         )
         await self._model.park(generation, obstacle.customer_id, entry)
+        _parkings.add(1)
         log.error("customer parked", customer_id=str(obstacle.customer_id), position=entry.position, error=entry.error)
+
+
+def _traced(writes: Sequence[Write], events: Mapping[UUID, Events], *, live: bool) -> AbstractContextManager[object]:
+    """What the broker does not bring is in its commands' traces all the same; but not what is built anew."""
+    if not live or trace.get_current_span().is_recording():
+        return nullcontext()
+    written = (event for write in writes for event in events[write.after.id])
+    parents = telemetry.recorded(event.metadata.traceparent for event in written if isinstance(event, Recorded))
+    return telemetry.shared(tracer, "project from the feed", parents) if parents else nullcontext()
 
 
 def _follow(events: Events, version: int) -> bool:

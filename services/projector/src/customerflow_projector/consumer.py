@@ -6,7 +6,8 @@ before that, the first). Nothing is acknowledged before it is applied, and what 
 
 import asyncio
 import hashlib
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 import msgspec
@@ -14,7 +15,7 @@ import structlog
 from aio_pika.abc import AbstractConnection
 from aiormq.abc import AbstractChannel, DeliveredMessage
 from aiormq.exceptions import AMQPError, ChannelInvalidStateError
-from customerflow_shared import events, messaging, telemetry
+from customerflow_shared import conventions, events, messaging, metrics, telemetry
 from customerflow_shared.events import Place, Recorded
 from customerflow_shared.patience import Patience
 from opentelemetry import trace
@@ -33,6 +34,19 @@ ACKNOWLEDGE_AFTER = 0.03  # seconds
 
 Inbox = asyncio.Queue[DeliveredMessage | None]
 
+
+QUEUES = "customerflow.projector.{shard}"
+_lags = metrics.histogram(
+    "customerflow.projection.lag",
+    "s",
+    "From an event's commit to its being visible, or its customer parked; one that is delivered again counts again.",
+    bounds=metrics.LONG_SECONDS,
+)
+_batch_sizes = metrics.histogram(
+    "customerflow.projection.batch.size", "{event}", "Events that were applied together.", bounds=metrics.SIZES
+)
+_set_aside = metrics.counter("customerflow.projection.set_aside", "{message}", "Messages that are no event.")
+conventions.CONSUMED.begin(QUEUES)
 
 class Consumer:
     def __init__(self, amqp_url: str, replica: str, model: ReadModel, applier: Applier) -> None:
@@ -113,8 +127,8 @@ class Consumer:
         spans = [span for message in readable if (span := _span(message))]
         links = [trace.Link(span.get_span_context()) for span in spans]
         try:
-            attributes = {"customerflow.batch.size": len(batch)}
-            with telemetry.span(tracer, "project batch", links=links, attributes=attributes):
+            size = {"customerflow.batch.size": len(batch)}
+            with telemetry.shared(tracer, "project batch", [one.get_span_context() for one in spans], attributes=size):
                 await self._apply(batch)
         finally:
             for span in spans:
@@ -131,6 +145,7 @@ class Consumer:
                 supposed = self._live
                 look = await self._model.look(supposed, {event.customer_id for event in batch})
                 live, *beside = look.generations
+        conventions.CONSUMED.add(len(messages), QUEUES)
                 self._live = live
                 for generation in beside:
                     if generation and await self._model.is_ours(generation):
@@ -139,6 +154,7 @@ class Consumer:
                     return await self._applier.apply(live, batch, look if live == supposed else None)
                 # none is live yet: a keeper builds it from the feed, these events included
                 await asyncio.sleep(PAUSE)
+                _set_aside.add(1)
             except (RedisError, OSError, TimeoutError) as error:
                 await patience.after(error)
 
@@ -152,8 +168,14 @@ class Consumer:
             self._refusing.add(generation)
         else:
             self._refusing.discard(generation)
+            conventions.PROCESS_SECONDS.record(time.perf_counter() - begun, QUEUES, error)
 
 
+        _batch_sizes.record(len(batch))
+        now = time.time()
+        for event in batch:
+            if isinstance(event, Recorded):
+                _lags.record(max(0.0, now - event.recorded_at.timestamp()))
 class Handled:
     """What is not acknowledged yet. The broker writes every acknowledgement to its disk, so of what is handled shortly
     after one another only the last is told: until `due`, or until there is so much that a queue might hold more back.
@@ -204,7 +226,7 @@ def _span(message: DeliveredMessage) -> trace.Span | None:
     if telemetry.is_dropped(traceparent):
         return None
     return tracer.start_span(
-        "project",
+        "process customerflow.projector",
         telemetry.context_of(traceparent),
         kind=trace.SpanKind.CONSUMER,
         attributes={"messaging.system": "rabbitmq", "messaging.message.id": properties.message_id or ""},

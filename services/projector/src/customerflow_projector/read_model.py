@@ -10,7 +10,7 @@ from uuid import UUID
 
 import hiredis
 import msgspec
-from customerflow_shared import events, indexing, telemetry, views
+from customerflow_shared import conventions, events, indexing, views
 from customerflow_shared.events import Place, Recorded
 from customerflow_shared.indexing import Lookups
 from customerflow_shared.views import View
@@ -26,6 +26,8 @@ from redis.exceptions import ConnectionError, NoScriptError
 from customerflow_projector.indexes import Command, commands_between
 
 tracer = trace.get_tracer("customerflow.projector")
+
+SYSTEM = "redis"
 
 Moment: TypeAlias = Annotated[datetime, msgspec.Meta(tz=True)]
 
@@ -297,6 +299,9 @@ def connect(url: str) -> Redis:
         health_check_interval=30,
         retry=Retry(ExponentialBackoff(cap=0.5, base=0.05), 2, (ConnectionError,)),
     )
+    conventions.CONNECTIONS.read(lambda: len(pool._in_use_connections), SYSTEM, "used")
+    conventions.CONNECTIONS.read(lambda: len(pool._available_connections), SYSTEM, "idle")
+    conventions.MOST_CONNECTIONS.read(lambda: pool.max_connections, SYSTEM)
     return Redis.from_pool(pool)  # which closes its connections with it
 
 
@@ -334,7 +339,8 @@ class ReadModel:
             if generation and customers:
                 pipeline.hmget(views.parked_key(generation), [str(one) for one in customers])
                 pipeline.mget([views.customer_key(generation, one) for one in customers])
-            names, *found = await pipeline.execute()
+            with conventions.asking(tracer, SYSTEM, "MGET", "views", batch=len(customers)), suppress_instrumentation():
+                names, *found = await pipeline.execute()
         parked, documents = found or ([None] * len(customers), [None] * len(customers))
         entries = {one: _entry(entry) for one, entry in zip(customers, parked, strict=True) if entry}
         return Look(Generations(*map(_text, names)), entries, dict(zip(customers, documents, strict=True)))
@@ -390,7 +396,10 @@ class ReadModel:
             if marking:
                 pipeline.evalsha(self._mark.sha, *marking)
             # the instrumentation would name the span by all of its commands, a name for each size of a batch
-            with telemetry.span(tracer, "store views"), suppress_instrumentation():
+            with (
+                conventions.asking(tracer, SYSTEM, "EVALSHA", "views", batch=len(writes)),
+                suppress_instrumentation(),
+            ):
                 answers = await pipeline.execute()
             made = [answer == -1 for answer in answers[: len(writes)]]
             return Stored(made, answers[-1] == 1 if marking else False)
@@ -454,6 +463,11 @@ class ReadModel:
         """False if the customer is parked with another entry than this."""
         encoded = msgspec.json.encode(entry).decode()
         return bool(await self.redis.eval(_UNPARK, 2, *_parked_keys(generation), str(customer_id), encoded))
+
+    async def number_parked(self) -> int | None:
+        """In the live generation; None if there is none."""
+        live = (await self.generations()).live
+        return int(await self.redis.hlen(views.parked_key(live))) if live else None
 
     async def parked(self, generation: str) -> Mapping[UUID, Parked]:
         found = await self.redis.hgetall(views.parked_key(generation))

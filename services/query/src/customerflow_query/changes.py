@@ -13,7 +13,7 @@ from operator import attrgetter
 from typing import NamedTuple
 
 import msgspec
-from customerflow_shared import views
+from customerflow_shared import metrics, views
 from customerflow_shared.patience import Patience
 from customerflow_shared.views import Notice
 from opentelemetry.instrumentation.utils import suppress_instrumentation
@@ -70,6 +70,7 @@ class _Page(NamedTuple):
     upto: int
 
 
+_followers = metrics.gauge("customerflow.changes.followers", "{client}", "Clients that follow the stream of changes.")
 _decoder = msgspec.json.Decoder(Notice)
 
 
@@ -108,6 +109,7 @@ class Changes:
         self._followed = asyncio.Event()
 
     @contextmanager
+        _followers.read(self.clients.__len__)
     def told_to(self, client: Cut) -> Iterator[None]:
         """There is one more client meanwhile."""
         self.clients.add(client)

@@ -4,8 +4,9 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar, cast
 from uuid import UUID
+from weakref import WeakSet
 
-from customerflow_shared import views
+from customerflow_shared import conventions, views
 from customerflow_shared.views import Stored
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.connection import AbstractConnection
@@ -16,6 +17,7 @@ from redis.exceptions import ConnectionError, RedisError
 
 T = TypeVar("T")
 
+SYSTEM = "redis"
 ATTEMPTS = 3
 FIRST_PAUSE = 0.002  # seconds
 LONGEST_PAUSE = 0.05
@@ -100,7 +102,14 @@ def connect(url: str) -> Redis:
         health_check_interval=30,
         retry=Retry(NoBackoff(), 1, (ConnectionError,)),
     )
+    _pools.add(pool)
     return Redis.from_pool(pool)  # which closes its connections with it
+
+
+_pools: WeakSet[Pool] = WeakSet()
+conventions.CONNECTIONS.read(lambda: sum(len(pool._in_use_connections) for pool in _pools.copy()), SYSTEM, "used")
+conventions.CONNECTIONS.read(lambda: sum(len(pool._available_connections) for pool in _pools.copy()), SYSTEM, "idle")
+conventions.MOST_CONNECTIONS.read(lambda: sum(pool.max_connections for pool in _pools.copy()), SYSTEM)
 
 
 class ReadModel:

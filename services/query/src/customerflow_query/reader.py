@@ -5,17 +5,24 @@ command.
 import asyncio
 from collections.abc import Iterable
 from itertools import chain, islice
+from time import perf_counter
 from typing import TypeAlias
 from uuid import UUID
 
-from customerflow_shared import telemetry, views
+from customerflow_shared import conventions, metrics, telemetry, views
 from customerflow_shared.views import Stored
 
-from customerflow_query.read_model import FAILURES, UNKNOWN, Found, ReadModel, ReadModelUnavailable, Rebuilding
+from customerflow_query.read_model import FAILURES, SYSTEM, UNKNOWN, Found, ReadModel, ReadModelUnavailable, Rebuilding
 
 LARGEST_FETCH = 256
 FETCHES = 4  # at a time; what is asked for meanwhile goes with the next one
 
+_fetch_sizes = metrics.histogram(
+    "customerflow.read.batch.size",
+    "{customer}",
+    "Customers that were fetched from Redis together.",
+    bounds=metrics.SIZES,
+)
 
 Waiting: TypeAlias = asyncio.Future[Found[Stored | None]]
 
@@ -54,6 +61,7 @@ class Reader:
         self._fetch_waiting()
 
     async def _fetch(self, wanted: dict[str, list[Waiting]]) -> None:
+        begun, error_type = perf_counter(), ""
         try:
             state, documents = await self.model.fetch(
                 lambda generation: [views.customer_key(generation, one) for one in wanted]
@@ -70,9 +78,13 @@ class Reader:
                     if not future.done():
                         future.set_result(found)
         except FAILURES as error:
-            _fail(chain(*wanted.values()), ReadModelUnavailable(type(error).__name__))
+            error_type = type(error).__name__
+            _fail(chain(*wanted.values()), ReadModelUnavailable(error_type))
         except Exception as error:  # whoever asked must be told
+            error_type = type(error).__name__
             _fail(chain(*wanted.values()), error)
+        conventions.measure(perf_counter() - begun, SYSTEM, "MGET", "views", error_type)
+        _fetch_sizes.record(len(wanted))
 
 
 def _fail(futures: Iterable[Waiting], error: Exception) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 from uuid import UUID
 
-from customerflow_shared import requests
+from customerflow_shared import metrics, requests
 from customerflow_shared.problems import MEDIA_TYPE, Problem, bug, instance
 from litestar.types import ASGIApp, Receive, Send
 
@@ -24,6 +24,16 @@ _CACHED = (b"cache-control", CACHE_CONTROL.encode())
 _JSON = (b"content-type", b"application/json")
 _PATH = re.compile(r"/v1/customers/(?!(?:lookup|search)$)([^/]+)")
 _TAG = re.compile(rb'(?:W/)?"([^"]*)"')
+
+_reads = metrics.counter(
+    "customerflow.reads",
+    "{read}",
+    "Reads of one customer: found, not_modified, or why it was not told.",
+    ["customerflow.outcome"],
+)
+_FOUND = "found"
+for _outcome in (_FOUND, "not_modified", "customer-not-found", "customer-erased", "projection-behind"):
+    _reads.begin(_outcome)
 
 Header = tuple[bytes, bytes]
 
@@ -43,9 +53,11 @@ class CustomerRoute:
         scope["path_template"] = TEMPLATE  # as Litestar tells it
         try:
             status, headers, body = await self._answer(match[1], scope)
+            _reads.add(1, _FOUND if status == 200 else "not_modified")
         except Exception as error:
             shown = instance(scope["path"], TEMPLATE)
             problem = _problem(shown, error)
+            _reads.add(1, problem.code)
             status, body = problem.status, problem.document(shown)
             headers = _encoded(problem.headers)
             headers += [(b"content-type", MEDIA_TYPE.encode()), (b"content-length", b"%d" % len(body))]

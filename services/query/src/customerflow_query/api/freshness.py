@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, NamedTuple, TypeVar
 from uuid import UUID
 
-from customerflow_shared import requests
+from customerflow_shared import metrics, requests
 from customerflow_shared.problems import Problem, Translation
 from customerflow_shared.views import Stored
 
@@ -34,6 +34,9 @@ PARAMETERS = ("minPosition",)
 OF_CUSTOMERS = ("minVersion", *PARAMETERS)
 """Those that every read of one customer takes."""
 
+_waits = metrics.counter(
+    "customerflow.read.waits", "{read}", "Reads of one customer that had to wait for what they had asked for."
+)
 _WAIT = re.compile(rb'(?:^|[,;\s])wait\s*=\s*"?([0-9]{1,9})"?\s*(?:$|[,;])', re.IGNORECASE)
 
 
@@ -90,6 +93,8 @@ async def read(model: ReadModel, asked: Asked, look: Callable[[str], Awaitable[T
 async def recent(reader: Reader, customer_id: UUID | str, asked: Asked) -> Found[Stored | None]:
     """The customer once it is as new as was asked for. Raises Problem `projection-behind`, or as `Reader.read` does."""
     found = await reader.read(customer_id)
+    if _missing(found, asked) is not None:
+        _waits.add(1)
     clock = asyncio.get_running_loop().time
     deadline, pause = clock() + asked.wait, FIRST_PAUSE
     while (missing := _missing(found, asked)) is not None:
