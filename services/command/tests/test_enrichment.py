@@ -37,8 +37,8 @@ async def provider() -> AsyncIterator[Provider]:
 @pytest.fixture
 async def enrichment(provider: Provider) -> AsyncIterator[Enrichment]:
     policy = msgspec.structs.replace(POLICY, deadline=0.5, per_try=0.5, open_for=0.3)
-    postal_codes = PostalCodes((("viacep", provider.url),), policy)
-    yield Enrichment(postal_codes, PATIENCE)
+    postal_codes = PostalCodes((("viacep", provider.url),), PATIENCE, policy)
+    yield Enrichment(postal_codes)
     await postal_codes.close()
 
 
@@ -128,8 +128,7 @@ async def test_with_a_sick_provider_a_command_goes_on_as_it_came_after_a_moment(
         assert (await enrichment.of_address(address, ON)).body == address
         waits.append(time.monotonic() - began)
     assert max(waits) < PATIENCE + 0.1
-    # who comes while one waits too long does not begin to; who fails is tried again, until the circuit opens
-    assert sum(wait > PATIENCE / 3 for wait in waits) <= POLICY.failures / POLICY.tries
+    assert sum(wait > 0.01 for wait in waits[1:]) <= 2  # a noisy machine has pauses too
     provider.mood = Mood.WELL
     async with asyncio.timeout(5):
         while (await enrichment.of_address(HOME, ON)).body != HOME | FOUND:

@@ -28,7 +28,7 @@ async def provider() -> AsyncIterator[Provider]:
 
 @asynccontextmanager
 async def asking(*addresses: tuple[str, str], clock: Callable[[], float] | None = None) -> AsyncIterator[PostalCodes]:
-    postal_codes = PostalCodes(addresses, QUICK)
+    postal_codes = PostalCodes(addresses, policy=QUICK)
     if clock:
         postal_codes._cache._clock = clock
     yield postal_codes

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 from customerflow_shared.outside import Cache, Keeping, TimedOut, Unreachable
 
+PATIENCE = 0.05
 KEEPING = Keeping(fresh_for=100, unknown_for=10, stale_for=1000, largest=3)
 
 
@@ -34,7 +35,7 @@ def source() -> Source:
 
 @pytest.fixture
 async def cache(source: Source) -> AsyncIterator[Cache[str, str]]:
-    made = Cache("it", KEEPING, source.load, lambda: source.now)
+    made = Cache("it", KEEPING, source.load, PATIENCE, lambda: source.now)
     yield made
     await made.close()
 
@@ -99,27 +100,61 @@ async def test_who_has_little_patience_goes_and_the_next_one_has_the_answer(
     cache: Cache[str, str], source: Source
 ) -> None:
     source.gate.clear()
+    began = asyncio.get_running_loop().time()
     with pytest.raises(TimedOut):
-        await cache.get("a", patience=0.01)
+        await cache.get_soon("a")
+    assert PATIENCE <= asyncio.get_running_loop().time() - began < PATIENCE + 0.2
     source.gate.set()
     await asyncio.sleep(0.01)
-    assert (await cache.get("a", patience=0.01)).value == "a1"
+    assert (await cache.get_soon("a")).value == "a1"
 
 
-async def test_who_has_little_patience_does_not_begin_to_wait_while_others_wait_too_long(
+async def test_nobody_with_little_patience_waits_until_one_is_loaded_in_time(
     cache: Cache[str, str], source: Source
 ) -> None:
+    async def at_once(key: str) -> None:
+        async with asyncio.timeout(0):  # not even a turn of the loop
+            with pytest.raises(TimedOut):
+                await cache.get_soon(key)
+
     source.gate.clear()
     with pytest.raises(TimedOut):
-        await cache.get("a", patience=0.01)
-    source.now += 0.01
-    async with asyncio.timeout(0):  # not even a turn of the loop
-        with pytest.raises(TimedOut):
-            await cache.get("b", patience=0.01)
-    assert source.asked == ["a"]
+        await cache.get_soon("a")
+    for key in "bcd":
+        await at_once(key)
     source.gate.set()
     await asyncio.sleep(0.01)
-    assert (await cache.get("b", patience=1)).value == "b2"
+    assert sorted(source.asked) == ["a", "b", "c", "d"]  # all of them, though nobody has waited
+    assert (await cache.get_soon("e")).value == "e5"
+
+
+@pytest.mark.parametrize("failure", ["breaks", "takes long"])
+async def test_who_can_wait_also_finds_out_that_nobody_should(
+    cache: Cache[str, str], source: Source, failure: str
+) -> None:
+    assert (await cache.get_soon("a")).value == "a1"
+    if failure == "breaks":
+        source.broken = True
+        with pytest.raises(Unreachable):
+            await cache.get("b")
+    else:
+        source.gate.clear()
+        asking = asyncio.create_task(cache.get("b"))
+        await asyncio.sleep(PATIENCE * 1.5)
+        source.gate.set()
+        await asking
+    with pytest.raises(TimedOut):
+        await cache.get_soon("c")
+    source.broken = False
+    await cache.get("d")
+    assert (await cache.get_soon("e")).value is not None
+
+
+async def test_who_has_little_patience_is_given_what_is_old(cache: Cache[str, str], source: Source) -> None:
+    await cache.get("a")
+    source.now = 150
+    source.gate.clear()
+    assert await cache.get_soon("a") == ("a1", 150, True)
 
 
 async def test_those_used_last_are_kept_and_no_more(cache: Cache[str, str], source: Source) -> None:

@@ -32,15 +32,14 @@ class Completed(NamedTuple):
 
 
 class Enrichment:
-    """A command waits no longer than `patience`, in seconds, for all of its addresses together, and not at all while a
-    look-up takes longer than that; then it goes on as it came.
+    """A command waits no longer than the patience with which postal codes are looked up, for all of its addresses
+    together, and not at all if the last look-up took longer or failed; then it goes on as it came.
 
     Whether it is wanted is asked (`choose`) only where something is missing; what is chosen goes with the command.
     """
 
-    def __init__(self, postal_codes: PostalCodes, patience: float) -> None:
+    def __init__(self, postal_codes: PostalCodes) -> None:
         self._postal_codes = postal_codes
-        self._patience = patience
 
     async def of_registration(self, body: dict[str, Any], choose: Callable[[], Choice]) -> Completed:
         addresses = body.get("addresses")
@@ -61,7 +60,7 @@ class Enrichment:
         if not _lacks_something(address):
             return address
         try:
-            found = await self._postal_codes.find(address["postalCode"].strip().replace("-", ""), self._patience)
+            found = await self._postal_codes.find_soon(address["postalCode"].strip().replace("-", ""))
         except OutsideError:
             return address
         return address if found.value is None else _filled(address, found.value)

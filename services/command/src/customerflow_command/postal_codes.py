@@ -7,7 +7,7 @@ Their forms are those of ViaCEP, BrasilAPI and OpenCEP; where they are is a sett
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from customerflow_shared.inputs.fields import Unfit
 from customerflow_shared.inputs.text import text
@@ -20,8 +20,8 @@ POLICY = Policy(
     deadline=2.0,
     per_try=1.0,
     tries=2,
-    first_pause=0.1,
-    longest_pause=0.2,
+    first_pause=0.02,
+    longest_pause=0.05,
     retries_per_call=0.1,
     retry_burst=5,
     concurrent=4,
@@ -142,17 +142,19 @@ def parse_providers(setting: str) -> Addresses:
 
 
 class PostalCodes:
-    """`close` it in the end."""
+    """`patience`: how long a command waits, in seconds. `close` it in the end."""
 
-    def __init__(self, addresses: Addresses, policy: Policy = POLICY, **options: Any) -> None:
-        self.clients = {form: Client(form, url, policy, **options) for form, url in addresses}
-        self._cache = Cache("postal-codes", KEEPING, self._ask)
+    def __init__(self, addresses: Addresses, patience: float = 0.0, policy: Policy = POLICY) -> None:
+        self.clients = {form: Client(form, url, policy) for form, url in addresses}
+        self._cache = Cache("postal-codes", KEEPING, self._ask, patience)
 
-    async def find(self, digits: str, patience: float | None = None) -> Kept[Place]:
-        """None if there is no such code. Raises OutsideError if nobody says so or otherwise; see `Cache.get`."""
-        if not any(_lies_in(digits, region) for region in postal.rules("BR").regions.values()):
-            return Kept(None)
-        return await self._cache.get(digits, patience)
+    async def find(self, digits: str) -> Kept[Place]:
+        """None if there is no such code. Raises OutsideError if nobody says so or otherwise."""
+        return await self._cache.get(digits) if _may_be(digits) else Kept(None)
+
+    async def find_soon(self, digits: str) -> Kept[Place]:
+        """Within the patience, or not at all: see `Cache.get_soon`."""
+        return await self._cache.get_soon(digits) if _may_be(digits) else Kept(None)
 
     async def close(self) -> None:
         await self._cache.close()
@@ -167,6 +169,10 @@ class PostalCodes:
             partial(client.call, "postal-code", FORMS[form].path.format(digits), partial(FORMS[form].read, digits))
             for form, client in self.clients.items()
         ]
+
+
+def _may_be(digits: str) -> bool:
+    return any(_lies_in(digits, region) for region in postal.rules("BR").regions.values())
 
 
 def _lies_in(digits: str, region: postal.Region) -> bool:

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Hashable
+from functools import partial
 from typing import Generic, NamedTuple, TypeVar
 
 import structlog
@@ -44,7 +45,8 @@ class _Entry(NamedTuple, Generic[V]):
 
 class Cache(Generic[K, V]):
     """However many ask for the same at the same time, it is loaded once, and to the end, also if all of them have gone.
-    `load` raises OutsideError, and ends by itself; `name` is for metrics. `close` it in the end.
+    `load` raises OutsideError, and ends by itself; `name` is for metrics; `patience` is for `get_soon`, in seconds.
+    `close` it in the end.
     """
 
     def __init__(
@@ -52,23 +54,32 @@ class Cache(Generic[K, V]):
         name: str,
         keeping: Keeping,
         load: Callable[[K], Awaitable[V | None]],
+        patience: float = 0.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._name = name
         self._keeping = keeping
         self._load = load
+        self._patience = patience
         self._clock = clock
+        self._prompt, self._judged = True, 0.0
+        """Whether the one that was begun last, of those of which that is known, was there within the patience."""
         self._entries: dict[K, _Entry[V]] = {}  # the one used last at the end
-        self._flights: dict[K, tuple[float, asyncio.Task[V | None]]] = {}  # the oldest first
+        self._flights: dict[K, tuple[float, asyncio.Task[V | None]]] = {}
         for outcome in ("hit", "loaded", "stale", "failed"):
             meters.CACHED.begin(name, outcome)
 
-    async def get(self, key: K, patience: float | None = None) -> Kept[V]:
-        """Raises OutsideError if nothing can be loaded and nothing was kept.
+    async def get(self, key: K) -> Kept[V]:
+        """Raises OutsideError if nothing can be loaded and nothing was kept."""
+        return await self._get(key, None)
 
-        Who has a `patience`, in seconds, waits no longer, and not at all while anything takes longer: then it gets what
-        was kept, or TimedOut.
+    async def get_soon(self, key: K) -> Kept[V]:
+        """For who can do without: waits no longer than the patience, and not at all if the last one to be loaded took
+        longer or failed; it is loaded all the same. Raises OutsideError if then there is nothing.
         """
+        return await self._get(key, self._patience if self._prompt else 0.0)
+
+    async def _get(self, key: K, patience: float | None) -> Kept[V]:
         entry, now = self._entries.get(key), self._clock()
         if entry is not None and now - entry.at < self._fresh_for(entry):
             self._entries[key] = self._entries.pop(key)
@@ -96,15 +107,16 @@ class Cache(Generic[K, V]):
         return self._keeping.unknown_for if entry.value is None else self._keeping.fresh_for
 
     async def _loaded(self, key: K, patience: float | None) -> V | None:
-        if patience is not None and self._is_slow(patience):
-            raise TimedOut("others wait already")
         if key not in self._flights:
-            task = asyncio.create_task(self._fly(key), name=f"{self._name} look-up")
-            self._flights[key] = self._clock(), task
-            task.add_done_callback(lambda ended: self._landed(key, ended))
-        task = self._flights[key][1]
-        await asyncio.wait([task], timeout=patience)
+            begun, task = asyncio.get_running_loop().time(), asyncio.create_task(self._fly(key))
+            self._flights[key] = begun, task
+            task.add_done_callback(partial(self._landed, key, begun))
+        begun, task = self._flights[key]
+        if patience != 0:
+            await asyncio.wait([task], timeout=patience)
         if not task.done():
+            if patience:
+                self._judge(begun, False)
             raise TimedOut("it takes too long to wait for")
         if task.cancelled():
             raise TimedOut("it was interrupted")
@@ -118,12 +130,14 @@ class Cache(Generic[K, V]):
             del self._entries[next(iter(self._entries))]
         return value
 
-    def _landed(self, key: K, task: asyncio.Task[V | None]) -> None:
+    def _landed(self, key: K, begun: float, task: asyncio.Task[V | None]) -> None:
         del self._flights[key]
         error = None if task.cancelled() else task.exception()
+        took = asyncio.get_running_loop().time() - begun
+        self._judge(begun, error is None and not task.cancelled() and took <= self._patience)
         if error is not None and not isinstance(error, OutsideError):
             log.error("look-up failed", cache=self._name, exc_info=error)
 
-    def _is_slow(self, patience: float) -> bool:
-        """Whether the oldest of what is under way has outlasted the patience."""
-        return any(self._clock() - begun >= patience for begun, _ in list(self._flights.values())[:1])
+    def _judge(self, begun: float, prompt: bool) -> None:
+        if begun >= self._judged:
+            self._prompt, self._judged = prompt, begun
