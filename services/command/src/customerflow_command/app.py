@@ -33,10 +33,10 @@ from customerflow_command.mediator import (
     Outcome,
     Policy,
     Request,
+    counted,
     mediator,
     retrying_lost_races,
     traced,
-    counted,
     with_position,
     within,
 )
@@ -219,6 +219,7 @@ def _write_side(
     send = mediator(
         UnitOfWork(store, commit, keys, pepper, config.unique, utc_now),
         [
+            counted,
             traced,
             within(deadline),
             _with_own_secrets(fingerprints),
@@ -259,7 +260,6 @@ def _secrets(config: WriteSettings) -> tuple[MasterKeys, Pepper]:
     keys = _parsed("CF_MASTER_KEYS", MasterKeys, config.master_keys, faults)
     pepper = _parsed("CF_CLAIM_PEPPER", Pepper, config.claim_pepper, faults)
     if keys is None or pepper is None:
-            counted,
         settings.exit_with_faults(faults)
     return keys, pepper
 

@@ -11,8 +11,8 @@ import msgspec
 from customerflow_shared import metrics, telemetry
 from customerflow_shared.events import Actor
 from customerflow_shared.ids import uuid7
-from customerflow_shared.values import ExternalId
 from customerflow_shared.problems import Problem
+from customerflow_shared.values import ExternalId
 from opentelemetry import trace
 
 from customerflow_command.customer.commands import Command
@@ -22,7 +22,6 @@ from customerflow_command.unit import Receipt, VersionTaken
 
 tracer = trace.get_tracer("customerflow.command")
 
-SYSTEM = Actor(type="system")
 _commands = metrics.counter(
     "customerflow.commands",
     "{command}",
@@ -33,6 +32,7 @@ _retries = metrics.counter(
     "customerflow.command.retries", "{retry}", "Commands that were decided again, for another had been faster."
 )
 
+SYSTEM = Actor(type="system")
 
 
 class IdempotencyKey(msgspec.Struct, frozen=True):
@@ -106,17 +106,6 @@ def _inside(handler: Handler, policy: Policy) -> Handler:
     return handle
 
 
-async def traced(request: Request, handle: Handler) -> Outcome:
-    with telemetry.span(tracer, request.command.__name__) as span:
-        outcome = await handle(request)
-        span.set_attribute("customerflow.version", outcome.version)
-        return outcome
-
-
-def within(seconds: float) -> Policy:
-    async def with_deadline(request: Request, handle: Handler) -> Outcome:
-        try:
-            async with asyncio.timeout(seconds):
 async def counted(request: Request, handle: Handler) -> Outcome:
     kind, became = request.command.__name__, "cancelled"
     try:
@@ -130,6 +119,17 @@ async def counted(request: Request, handle: Handler) -> Outcome:
         _commands.add(1, kind, became)
 
 
+async def traced(request: Request, handle: Handler) -> Outcome:
+    with telemetry.span(tracer, request.command.__name__) as span:
+        outcome = await handle(request)
+        span.set_attribute("customerflow.version", outcome.version)
+        return outcome
+
+
+def within(seconds: float) -> Policy:
+    async def with_deadline(request: Request, handle: Handler) -> Outcome:
+        try:
+            async with asyncio.timeout(seconds):
                 return await handle(request)
         except TimeoutError:
             raise DeadlineExceeded from None

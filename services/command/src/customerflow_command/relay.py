@@ -107,6 +107,7 @@ def _traced(last: Recorded) -> Iterator[str | None]:
     recorded, one of the wait in the outbox and one of the publishing. None is the current one, for many are open at the
     same time.
     """
+    traceparent = last.metadata.traceparent
     if telemetry.is_dropped(traceparent):
         yield traceparent
         return
@@ -267,9 +268,9 @@ class Flow:
         everything = [message for step in wave.values() for message in step.public]
         public = await _sent(self._public, messaging.INTEGRATION, everything)
         await asyncio.wait([domain.over, public.over], timeout=messaging.PUBLISH_TIMEOUT)
-        told, failure = iter(public.confirmations), None
         _count(messaging.DOMAIN, domain)
         _count(messaging.INTEGRATION, public)
+        told, failure = iter(public.confirmations), None
         for (customer_id, step), confirmation in zip(wave.items(), domain.confirmations, strict=True):
             answers = zip(step.public, islice(told, len(step.public)), strict=True)
             doubtful = [
@@ -291,7 +292,6 @@ class Flow:
             raise failure
 
 
-def _why(exchange: str, routing_key: str, error: BaseException | None) -> str:
 async def _sent(publisher: confirms.Publisher, exchange: str, messages: Sequence[confirms.Message]) -> confirms.Sent:
     sent = await publisher.send(messages)
     if messages:
@@ -323,6 +323,7 @@ def _answered(one: confirms.Confirmation) -> str:
             return "unanswered"
 
 
+def _why(exchange: str, routing_key: str, error: BaseException | None) -> str:
     match error:
         case PublishError():
             return f"{exchange}: no queue takes {routing_key}"
@@ -437,13 +438,13 @@ class Relay:
                 await self._check_keys()
                 parked.add(row.customer)
                 await self._outbox.park(row.customer, row.position, str(error))
+                _parkings.add(1)
                 log.error("customer parked", customer_id=str(row.customer), position=row.position, reason=str(error))
         return readable
 
 
 async def _keep_declared(channel: AbstractChannel) -> None:
     while True:
-                _parkings.add(1)
         await asyncio.sleep(DECLARE_EVERY)
         await messaging.declare(channel)
 

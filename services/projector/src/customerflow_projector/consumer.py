@@ -7,7 +7,7 @@ before that, the first). Nothing is acknowledged before it is applied, and what 
 import asyncio
 import hashlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 
 import msgspec
@@ -34,7 +34,6 @@ ACKNOWLEDGE_AFTER = 0.03  # seconds
 
 Inbox = asyncio.Queue[DeliveredMessage | None]
 
-
 QUEUES = "customerflow.projector.{shard}"
 _lags = metrics.histogram(
     "customerflow.projection.lag",
@@ -47,6 +46,7 @@ _batch_sizes = metrics.histogram(
 )
 _set_aside = metrics.counter("customerflow.projection.set_aside", "{message}", "Messages that are no event.")
 conventions.CONSUMED.begin(QUEUES)
+
 
 class Consumer:
     def __init__(self, amqp_url: str, replica: str, model: ReadModel, applier: Applier) -> None:
@@ -113,6 +113,7 @@ class Consumer:
         self, channel: AbstractChannel, messages: Sequence[DeliveredMessage]
     ) -> Sequence[DeliveredMessage]:
         """Those that may be acknowledged; the others are set aside."""
+        conventions.CONSUMED.add(len(messages), QUEUES)
         batch: list[Recorded | Place] = []
         readable: list[DeliveredMessage] = []
         for message in messages:
@@ -121,18 +122,28 @@ class Consumer:
                 readable.append(message)
             except msgspec.DecodeError:
                 log.error("message set aside: it is no event", routing_key=message.routing_key)
+                _set_aside.add(1)
                 await channel.basic_reject(_tag(message), requeue=False)
         if not readable:
             return []
         spans = [span for message in readable if (span := _span(message))]
-        links = [trace.Link(span.get_span_context()) for span in spans]
+        begun, error = time.perf_counter(), ""
         try:
             size = {"customerflow.batch.size": len(batch)}
             with telemetry.shared(tracer, "project batch", [one.get_span_context() for one in spans], attributes=size):
                 await self._apply(batch)
+        except BaseException as failure:
+            error = type(failure).__name__
+            raise
         finally:
+            conventions.PROCESS_SECONDS.record(time.perf_counter() - begun, QUEUES, error)
             for span in spans:
                 span.end()
+        _batch_sizes.record(len(batch))
+        now = time.time()
+        for event in batch:
+            if isinstance(event, Recorded):
+                _lags.record(max(0.0, now - event.recorded_at.timestamp()))
         return readable
 
     async def _apply(self, batch: Sequence[Recorded | Place]) -> None:
@@ -145,7 +156,6 @@ class Consumer:
                 supposed = self._live
                 look = await self._model.look(supposed, {event.customer_id for event in batch})
                 live, *beside = look.generations
-        conventions.CONSUMED.add(len(messages), QUEUES)
                 self._live = live
                 for generation in beside:
                     if generation and await self._model.is_ours(generation):
@@ -154,7 +164,6 @@ class Consumer:
                     return await self._applier.apply(live, batch, look if live == supposed else None)
                 # none is live yet: a keeper builds it from the feed, these events included
                 await asyncio.sleep(PAUSE)
-                _set_aside.add(1)
             except (RedisError, OSError, TimeoutError) as error:
                 await patience.after(error)
 
@@ -168,14 +177,8 @@ class Consumer:
             self._refusing.add(generation)
         else:
             self._refusing.discard(generation)
-            conventions.PROCESS_SECONDS.record(time.perf_counter() - begun, QUEUES, error)
 
 
-        _batch_sizes.record(len(batch))
-        now = time.time()
-        for event in batch:
-            if isinstance(event, Recorded):
-                _lags.record(max(0.0, now - event.recorded_at.timestamp()))
 class Handled:
     """What is not acknowledged yet. The broker writes every acknowledgement to its disk, so of what is handled shortly
     after one another only the last is told: until `due`, or until there is so much that a queue might hold more back.
@@ -229,5 +232,11 @@ def _span(message: DeliveredMessage) -> trace.Span | None:
         "process customerflow.projector",
         telemetry.context_of(traceparent),
         kind=trace.SpanKind.CONSUMER,
-        attributes={"messaging.system": "rabbitmq", "messaging.message.id": properties.message_id or ""},
+        attributes={
+            "messaging.system": "rabbitmq",
+            "messaging.operation.name": "process",
+            "messaging.operation.type": "process",
+            "messaging.destination.template": QUEUES,
+            "messaging.message.id": properties.message_id or "",
+        },
     )

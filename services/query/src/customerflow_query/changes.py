@@ -106,10 +106,10 @@ class Changes:
         """Set when there is more, or the end has come; then another one takes its place."""
         self.closed = False
         self.clients: set[Cut] = set()
+        _followers.read(self.clients.__len__)
         self._followed = asyncio.Event()
 
     @contextmanager
-        _followers.read(self.clients.__len__)
     def told_to(self, client: Cut) -> Iterator[None]:
         """There is one more client meanwhile."""
         self.clients.add(client)
