@@ -1,6 +1,7 @@
 """How a program comes, says how it is, and goes."""
 
 import asyncio
+import itertools
 import signal
 import socket
 import subprocess
@@ -126,6 +127,49 @@ def test_while_it_drains_it_answers_but_is_not_ready(program: Program) -> None:
     assert (ready.status_code, ready.json()["checks"]) == (503, {"process": "leaving"})
     assert running.process.wait(20) == 0
     assert time.monotonic() - asked >= 1.0
+
+
+async def test_whoever_has_reached_a_program_that_leaves_is_answered(program: Program) -> None:
+    running = program("healthy").wait_live()
+    port = int(running.url.rsplit(":", 1)[1])
+
+    async def connect_again_and_again() -> int:
+        for answered in itertools.count():
+            try:
+                reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            except ConnectionRefusedError:
+                return answered
+            writer.write(b"GET /health/live HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+            assert (await reader.read()).startswith(b"HTTP/1.1 200 ")
+            writer.close()
+        raise AssertionError
+
+    clients = [asyncio.create_task(connect_again_and_again()) for _ in range(30)]
+    await asyncio.sleep(0.3)
+    running.asked_to_leave()
+    assert sum(await asyncio.gather(*clients)) > 100
+    assert await asyncio.to_thread(running.process.wait, 20) == 0
+
+
+async def test_a_kept_connection_is_not_closed_under_a_client_that_uses_it(program: Program) -> None:
+    running = program("healthy").wait_live()
+    async with httpx.AsyncClient(base_url=running.url) as seldom, httpx.AsyncClient(base_url=running.url) as never:
+        for client in (seldom, never):
+            assert "connection" not in (await client.get("/docs/openapi.json")).headers
+        running.asked_to_leave()
+        await asyncio.sleep(service.IDLE_SECONDS / 2)
+        assert (await seldom.get("/docs/openapi.json")).headers["connection"] == "close"
+        with pytest.raises(httpx.ConnectError):
+            await seldom.get("/docs/openapi.json")
+        assert await asyncio.to_thread(running.process.wait, 20) == 0
+
+
+def test_a_request_that_is_late_is_answered_for_the_application(program: Program) -> None:
+    running = program("slow").wait_live()
+    answer = httpx.get(running.url + "/slow")
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+    assert answer.json()["code"] == "unavailable"
+    assert '"event":"no answer in time"' in running.asked_to_leave().output()
 
 
 @pytest.mark.parametrize("name", ["failing", "ending"])

@@ -3,13 +3,16 @@ graceful way out.
 """
 
 import asyncio
+import ctypes
 import gc
 import logging
 import os
 import signal
 import socket
+import struct
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
 from importlib import resources
 from types import FrameType
 from typing import Any
@@ -37,6 +40,8 @@ Check = Callable[[], Awaitable[None]]
 Lifespan = Callable[[Litestar], AbstractAsyncContextManager[None]]
 
 CHECK_TIMEOUT = 2.0
+IDLE_SECONDS = 3.0  # after which a kept connection is closed when the program leaves; a client may be about to use it
+HANDSHAKE_SECONDS = 0.1  # in which connections are completed that have begun when the listener closes
 MAX_BODY = 256 * 1024
 _CUT = "customerflow.cut"
 _ASSETS = {
@@ -206,9 +211,26 @@ class _Connection(HttpToolsProtocol):
         super().connection_made(Gathering(transport))  # type: ignore[arg-type]  # as much of one as uvicorn needs
         self._extensions: Any = {_CUT: transport.abort}  # see cut_of
 
+        self._made = time.monotonic()
+
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self.scope["extensions"] = self._extensions
+
+    def idle(self) -> float | None:
+        """For how many seconds nothing has been asked; None while something is being answered."""
+        if self.cycle is not None and not self.cycle.response_complete:
+            return None
+        timer = self.timeout_keep_alive_task
+        since = self._made if timer is None else timer.when() - self.timeout_keep_alive
+        return time.monotonic() - since
+
+
+_SO_ATTACH_FILTER = 26  # of Linux, see socket(7)
+_INSTRUCTIONS = ((0x30, 0, 0, 13), (0x45, 0, 1, 0x02), (0x06, 0, 0, 0), (0x06, 0, 0, 0xFFFFFFFF))
+_FILTER = ctypes.create_string_buffer(b"".join(struct.pack("=HBBI", *one) for one in _INSTRUCTIONS))
+# drops what begins a connection: it has SYN among the flags of its TCP header
+_NO_NEW_CONNECTIONS = struct.pack("@HP", len(_INSTRUCTIONS), ctypes.addressof(_FILTER))
 
 
 class _Server(uvicorn.Server):
@@ -235,8 +257,35 @@ class _Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         for close in self._health.at_closing:
             close()
+        await self._close_listeners()
+        await self._let_go()
         await super().shutdown(sockets)
         self._limited.close()
+
+    async def _close_listeners(self) -> None:
+        """Whoever has connected, or is about to, is answered; all others find the port closed. Where connections that
+        have begun cannot be told from new ones, those that wait to be accepted at this moment are cut off.
+        """
+        for server in self.servers:
+            for listener in server.sockets:
+                with suppress(OSError), socket.socket(fileno=os.dup(listener.fileno())) as same:
+                    same.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, _NO_NEW_CONNECTIONS)
+        await asyncio.sleep(HANDSHAKE_SECONDS)
+        for server in self.servers:
+            server.close()
+
+    async def _let_go(self) -> None:
+        """Close what nobody has used for a while; what somebody uses is told so with the answer, and closed then."""
+        end = time.monotonic() + IDLE_SECONDS
+        connections: Any = self.server_state.connections
+        while not self.force_exit and time.monotonic() < end:
+            idle = [(one, seconds) for one in connections if (seconds := one.idle()) is not None]
+            for one, seconds in idle:
+                if seconds >= IDLE_SECONDS:
+                    one.shutdown()
+            if not idle:
+                break
+            await asyncio.sleep(0.05)
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:

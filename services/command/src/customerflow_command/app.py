@@ -107,6 +107,11 @@ class ApiSettings(WriteSettings, frozen=True, kw_only=True):
     """Commands that one transaction may hold."""
     upkeep_every: Seconds = 5.0
     """Between two looks at what is due."""
+    drain_delay: Seconds = 1.0
+    postal_providers: str = ""
+    """Who is asked for postal codes, in which form, in this order: `viacep=https://...;brasilapi=https://...`."""
+    enrichment_patience: Seconds = 0.15
+    """How long a command waits for what its addresses lack."""
     port: Port = 8080
 
 

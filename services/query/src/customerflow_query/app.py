@@ -7,7 +7,7 @@ from typing import cast
 
 from customerflow_shared import service
 from customerflow_shared.indexing import Lookups
-from customerflow_shared.settings import Key32, Listen, Port, RedisUrl
+from customerflow_shared.settings import Key32, Listen, Port, RedisUrl, Seconds
 from litestar import Litestar
 from litestar.types import ASGIApp
 from opentelemetry.instrumentation.redis import RedisInstrumentor
@@ -26,6 +26,7 @@ from customerflow_query.reader import Reader
 class QuerySettings(Listen, frozen=True, kw_only=True):
     redis_url: RedisUrl
     lookup_key: Key32
+    drain_delay: Seconds = 1.0
     port: Port = 8081
 
 
