@@ -93,11 +93,12 @@ async def relaying(
     name: str = "relay",
     keys: MasterKeys | None = None,
     tell: Tell = cloud_events,
+    publishes: Callable[[], bool] = lambda: True,
 ) -> AsyncIterator[Relay]:
     lease = Lease(write_side.engine, name)
     reader = EventReader(keys or write_side.keys)
     fingerprints = Fingerprints(write_side.engine, (keys or write_side.keys).fingerprints(), leaves=keys is None)
-    relay = Relay(Outbox(write_side.engine), lease, reader, Doorbell(), amqp_url, fingerprints.check, tell)
+    relay = Relay(Outbox(write_side.engine), lease, reader, Doorbell(), amqp_url, fingerprints.check, tell, publishes)
     async with service.background("relay", relay.run):
         yield relay
 
@@ -124,6 +125,39 @@ async def test_every_event_arrives_in_order_and_the_outbox_empties(
     assert all(versions == [1, 2, 3, 4, 5] for versions in observer.versions().values())
     told = ["customer.registered.v1", *["customer.updated.v1"] * 4]
     assert all(observer.announced[customer_id] == told for customer_id in observer.versions())
+
+
+async def test_while_publishing_is_paused_the_outbox_holds_what_is_committed_and_then_all_of_it_is_sent_once(
+    write_side: WriteSide, observer: Observer, cf_amqp_url: str
+) -> None:
+    publishes = True
+    customers = [await write_side.register(f"Ana {number}") for number in range(5)]
+
+    async def change(name: str) -> None:
+        await asyncio.gather(*(write_side.rename(one, name) for one in customers))
+
+    async def emptied() -> None:
+        async with asyncio.timeout(10):
+            while await write_side.count("cf_outbox"):
+                await asyncio.sleep(0.01)
+
+    async with relaying(write_side, cf_amqp_url, publishes=lambda: publishes) as relay:
+        for number in range(3):
+            publishes = True
+            await change(f"Ana while it publishes {number}")
+            await emptied()
+            publishes = False
+            await asyncio.sleep(0.3)  # a look that has begun is over
+            before = len(observer.arrived)
+            await change(f"Ana while it is paused {number}")
+            await asyncio.sleep(0.6)
+            assert await write_side.count("cf_outbox") == len(customers)
+            assert len(observer.arrived) == before
+            await relay.check()
+        publishes = True
+        await emptied()
+        await until(lambda: len(observer.arrived) >= 7 * len(customers))
+    assert [observer.versions()[one] for one in customers] == [[*range(1, 8)]] * len(customers)
 
 
 async def test_a_message_names_the_schema_of_its_data(

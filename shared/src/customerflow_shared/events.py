@@ -324,7 +324,8 @@ class Actor(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, renam
 class Metadata(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
     """How an event came about; never personal data.
 
-    All events of one command share its `causation_id`; `traceparent` is the W3C trace context of the request.
+    All events of one command share its `causation_id`; `traceparent` is the W3C trace context of the request. `flags`
+    are the feature flags that the command was decided by, each with the variant that it saw.
     """
 
     causation_id: UUID
@@ -332,6 +333,7 @@ class Metadata(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, re
     source: Literal["api", "system"] = "api"
     actor: Actor = Actor()
     traceparent: str | None = None
+    flags: dict[str, str] = {}
 
 
 class Recorded(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):

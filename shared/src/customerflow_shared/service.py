@@ -62,8 +62,10 @@ class Interrupted(Exception):
 class Health:
     """Live as long as the process answers; ready when it is not leaving and all that it depends on answers."""
 
-    def __init__(self, checks: Mapping[str, Check]) -> None:
+    def __init__(self, checks: Mapping[str, Check], paused: Callable[[], Sequence[str]] = tuple) -> None:
+        """`paused`: the flags by which an operator has stopped what the program is for; that is no fault of it."""
         self._checks = checks
+        self.paused = paused
         self.leaving = False
         self.at_closing: list[Callable[[], None]] = []
         """Called when the listener closes: what would go on for ever ends now."""
@@ -107,10 +109,15 @@ def create(
 
     @get("/health/ready", tags=["health"], summary="Does everything answer that it needs?")
     async def ready() -> Response[dict[str, Any]]:
-        """Everything that this program needs answers (200), or what does not (503)."""
+        """Everything that this program needs answers (200), or what does not (503). `paused` names the flags by which
+        an operator has stopped its work.
+        """
         checks = await health.status()
         fit = all(result == "ok" for result in checks.values())
-        return Response({"status": "ready" if fit else "not ready", "checks": checks}, status_code=200 if fit else 503)
+        told: dict[str, Any] = {"status": "ready" if fit else "not ready", "checks": checks}
+        if paused := health.paused():
+            told["paused"] = paused
+        return Response(told, status_code=200 if fit else 503)
 
     @asynccontextmanager
     async def watched(_: Litestar) -> AsyncIterator[None]:

@@ -7,18 +7,22 @@ from contextlib import asynccontextmanager, suppress
 from typing import TextIO, TypeVar
 from uuid import UUID
 
+import httpx
+import msgspec
 import rich_click as click
 from customerflow_shared import database, service, settings, telemetry
 from customerflow_shared.database import DatabaseUnavailable, SchemaNotReady
+from customerflow_shared.flags import Report
 from rich.console import Console
 from rich.progress import Progress, TimeElapsedColumn, track
-from rich.table import Table
+from rich.table import Column, Table
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from customerflow_command import app
 from customerflow_command.customer.errors import CustomerIsErased, CustomerNotFound
 from customerflow_command.erasures import erased_customers, reapplied_erasure
 from customerflow_command.fingerprints import ForeignSecret
+from customerflow_command.mediator import SwitchedOff
 from customerflow_command.outbox import Outbox
 from customerflow_command.schema import SCHEMA
 from customerflow_command.verify import FIRST
@@ -62,6 +66,56 @@ def parked() -> None:
     for customer_id, position, reason in _run(_parked()):
         table.add_row(str(customer_id), str(position), reason)
     Console().print(table)
+
+
+@main.command()
+@click.option("--customer", type=click.UUID, help="What the flags are for this customer.")
+@click.option(
+    "--here", is_flag=True, help="Ask CF_FLAGS, as a program that starts now would, and no program that runs."
+)
+@click.option("--json", "as_json", is_flag=True, help="For scripts.")
+def flags(customer: UUID | None, here: bool, as_json: bool) -> None:
+    """Show what is switched on, and why.
+
+    The program that runs at CF_HOST and CF_PORT is asked, with CF_OPERATOR_TOKEN: it says also whether its flags are
+    those that their source holds now. Exit code 1 if they are not.
+    """
+    config = settings.load_or_exit(app.FlagSettings, os.environ)
+    telemetry.configure("command", log_level=config.log_level)
+    report = app.flags_here(config, customer) if here else _told_by_program(config, customer)
+    if as_json:
+        click.echo(msgspec.json.encode(report))
+    else:
+        _print_flags(report)
+    if not report.in_force:
+        raise click.ClickException(f"these are not the flags that the source holds now: {report.fault}")
+
+
+def _told_by_program(config: app.FlagSettings, customer: UUID | None) -> Report:
+    if config.operator_token is None:
+        raise click.ClickException("CF_OPERATOR_TOKEN is not set: no program tells; see --here")
+    parameters = {} if customer is None else {"customer": str(customer)}
+    credentials = {"Authorization": f"Bearer {config.operator_token}"}
+    url = f"http://{config.host}:{config.port}/internal/flags"
+    try:
+        answer = httpx.get(url, params=parameters, headers=credentials, timeout=10, trust_env=False)
+    except httpx.TransportError as error:
+        raise click.ClickException(f"{url} does not answer: {telemetry.describe(error)}; see --here") from None
+    if answer.status_code != 200:
+        raise click.ClickException(f"{url} answers {answer.status_code}; is its CF_OPERATOR_TOKEN this one?")
+    return msgspec.json.decode(answer.content, type=Report)
+
+
+def _print_flags(report: Report) -> None:
+    whose = f", for {report.customer}" if report.customer else ""
+    table = Table(Column("flag", no_wrap=True), "variant", "why", "what for")
+    for one in report.flags:
+        why = " ".join(filter(None, [one.reason, one.error, "by customer" if one.by_customer else ""])).lower()
+        table.add_row(one.flag, one.variant, why, one.purpose)
+    click.echo(f"{report.source}{whose}")
+    Console().print(table)
+    for unknown in report.unknown:
+        click.echo(f"no program has the flag {unknown}")
 
 
 @main.command()
@@ -177,7 +231,7 @@ async def _database() -> AsyncIterator[AsyncEngine]:
 def _run(work: Coroutine[None, None, T]) -> T:
     try:
         return asyncio.run(work)
-    except (DatabaseUnavailable, ForeignSecret, SchemaNotReady) as error:
+    except (DatabaseUnavailable, ForeignSecret, SchemaNotReady, SwitchedOff) as error:
         raise click.ClickException(f"{type(error).__doc__} {error}".strip()) from None
 
 

@@ -10,10 +10,13 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, TypeVar
+from uuid import UUID
 
 import msgspec
 from customerflow_shared import database, service, settings
 from customerflow_shared.database import utc_now
+from customerflow_shared.flags import Flags, Report, routers
+from customerflow_shared.flags.catalogue import RELAY_PUBLISHING
 from customerflow_shared.patience import Patience
 from customerflow_shared.settings import AmqpUrl, HttpUrl, Listen, LogLevel, MysqlUrl, Port, Seconds, Token
 from litestar import Litestar, Router
@@ -29,6 +32,7 @@ from customerflow_command.doorbell import Doorbell, Ringer, parse_addresses
 from customerflow_command.fingerprints import Fingerprints
 from customerflow_command.idempotency import Idempotency
 from customerflow_command.mediator import (
+    SWITCHES,
     Handler,
     Outcome,
     Policy,
@@ -37,6 +41,7 @@ from customerflow_command.mediator import (
     mediator,
     retrying_lost_races,
     traced,
+    unless_switched_off,
     with_position,
     within,
 )
@@ -68,6 +73,16 @@ class ToolSettings(msgspec.Struct, frozen=True, kw_only=True):
     """For the commands that work on the database and leave."""
 
     mysql_url: MysqlUrl
+    log_level: LogLevel = "warning"
+
+
+class FlagSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """For who asks what is switched on: the program that runs, or, without its token, the source of the flags."""
+
+    flags: str = ""
+    operator_token: Token | None = None
+    host: str = "127.0.0.1"
+    port: Port = 8080
     log_level: LogLevel = "warning"
 
 
@@ -132,6 +147,7 @@ def command_api(config: ApiSettings) -> tuple[Litestar, service.Health]:
     if addresses is None:
         settings.exit_with_faults(faults)
 
+    flags = open_flags(config)
     ringer = Ringer(addresses)
     engine = database.open_engine(config.mysql_url, connections=config.mysql_connections)
     side = _write_side(
@@ -139,6 +155,7 @@ def command_api(config: ApiSettings) -> tuple[Litestar, service.Health]:
         engine,
         keys,
         pepper,
+        flags,
         ringer.ring,
         config.cached_customers,
         config.command_deadline,
@@ -151,7 +168,9 @@ def command_api(config: ApiSettings) -> tuple[Litestar, service.Health]:
     async def lifespan(_: Litestar) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
             stack.push_async_callback(engine.dispose)
+            stack.callback(flags.close)
             stack.callback(ringer.close)
+            await stack.enter_async_context(service.background("flags", flags.watch))
             await stack.enter_async_context(side.running())
             await stack.enter_async_context(service.background("doorbell", ringer.keep_resolving))
             await stack.enter_async_context(service.background("upkeep", upkeep.run))
@@ -170,6 +189,7 @@ def command_api(config: ApiSettings) -> tuple[Litestar, service.Health]:
         personal_sources=frozenset(filter(None, config.personal_sources.split(","))),
         require_key=config.require_idempotency_key,
         codes=Codes(pepper),
+        choose=flags.choose,
     )
     app = service.create(
         "CustomerFlow commands",
@@ -178,13 +198,27 @@ def command_api(config: ApiSettings) -> tuple[Litestar, service.Health]:
             *api.ROUTES,
             *internal(config.feed_token, feed.ROUTES),
             *internal(config.delivery_token, delivery.ROUTES),
+            *routers(config.operator_token),
         ],
         health=health,
         lifespan=[lifespan],
         translations=api.TRANSLATIONS,
-        dependencies={"customers": customers, "store": side.store, "codes": Codes(pepper)},
+        dependencies={"customers": customers, "store": side.store, "codes": Codes(pepper), "flags": flags},
     )
     return app, health
+
+
+def flags_here(config: FlagSettings, customer_id: UUID | None) -> Report:
+    """As a program that starts now would see them."""
+    flags = open_flags(config)
+    try:
+        return flags.report(customer_id)
+    finally:
+        flags.close()
+
+
+def open_flags(config: Listen | FlagSettings) -> Flags:
+    return Flags.open_or_exit(config.flags, *SWITCHES.values())
 
 
 @dataclass(frozen=True)
@@ -211,6 +245,7 @@ def _write_side(
     engine: AsyncEngine,
     keys: MasterKeys,
     pepper: Pepper,
+    flags: Flags,
     on_commit: Callable[[], None],
     cached_customers: int,
     deadline: float,
@@ -230,6 +265,7 @@ def _write_side(
             _with_own_secrets(fingerprints),
             with_position(store.position),
             Idempotency(engine, pepper).once,
+            unless_switched_off(flags),
             retrying_lost_races(3),
         ],
     )
@@ -252,11 +288,13 @@ async def sending(config: RepairSettings) -> AsyncIterator[Handler]:
     """The way in for commands from the command line."""
     keys, pepper = _secrets(config)
     engine = database.open_engine(config.mysql_url)
-    side = _write_side(config, engine, keys, pepper, lambda: None, cached_customers=0, deadline=60.0)
+    flags = open_flags(config)
+    side = _write_side(config, engine, keys, pepper, flags, lambda: None, cached_customers=0, deadline=60.0)
     try:
         async with side.running():
             yield side.send
     finally:
+        flags.close()
         await engine.dispose()
 
 
@@ -275,15 +313,26 @@ def relay(config: RelaySettings) -> tuple[Litestar, service.Health]:
     if keys is None:
         settings.exit_with_faults(faults)
 
+    flags = Flags.open_or_exit(config.flags)
     engine = database.open_engine(config.mysql_url, connections=5)
     fingerprints = Fingerprints(engine, keys.fingerprints(), leaves=False)
     lease = Lease(engine, f"{socket.gethostname()}:{os.getpid()}")
     doorbell = Doorbell()
     tell = partial(cloud_events, contract_url=config.contract_url)
-    sender = Relay(Outbox(engine), lease, EventReader(keys), doorbell, config.amqp_url, fingerprints.check, tell)
+    sender = Relay(
+        Outbox(engine),
+        lease,
+        EventReader(keys),
+        doorbell,
+        config.amqp_url,
+        fingerprints.check,
+        tell,
+        partial(flags.on, RELAY_PUBLISHING),
+    )
 
     health = service.Health(
-        {"mysql": lambda: SCHEMA.check(engine), "secrets": fingerprints.check, "rabbitmq": sender.check}
+        {"mysql": lambda: SCHEMA.check(engine), "secrets": fingerprints.check, "rabbitmq": sender.check},
+        paused=partial(flags.off, RELAY_PUBLISHING),
     )
 
     @asynccontextmanager
@@ -294,15 +343,20 @@ def relay(config: RelaySettings) -> tuple[Litestar, service.Health]:
                 lambda: doorbell, local_addr=(config.host, config.doorbell_port)
             )
             stack.callback(transport.close)
+            stack.callback(flags.close)
+            await stack.enter_async_context(service.background("flags", flags.watch))
             await stack.enter_async_context(service.background("relay", sender.run))
             yield
 
     app = service.create(
         "CustomerFlow relay",
-        "Publishes committed events to RabbitMQ. It has no interface but its health.",
-        handlers=[],
+        "Publishes committed events to RabbitMQ. Its operator sees here what is switched on."
+        if config.operator_token
+        else "Publishes committed events to RabbitMQ. It has no interface but its health.",
+        handlers=routers(config.operator_token),
         health=health,
         lifespan=[lifespan],
+        dependencies={"flags": flags},
     )
     return app, health
 

@@ -4,12 +4,13 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from functools import reduce
-from typing import TypeAlias
+from typing import TypeAlias, get_args
 from uuid import UUID
 
 import msgspec
 from customerflow_shared import metrics, telemetry
 from customerflow_shared.events import Actor
+from customerflow_shared.flags import COMMAND_PREFIX, Choice, Flag, Flags
 from customerflow_shared.ids import uuid7
 from customerflow_shared.problems import Problem
 from customerflow_shared.values import ExternalId
@@ -34,6 +35,11 @@ _retries = metrics.counter(
 
 SYSTEM = Actor(type="system")
 
+SWITCHES: dict[type[Command], Flag] = {
+    command: Flag(f"{COMMAND_PREFIX}{command.__name__}", True, "Commands of this type are taken.")
+    for command in get_args(Command)
+}
+
 
 class IdempotencyKey(msgspec.Struct, frozen=True):
     """The client's key, and what it is for: method, path and body."""
@@ -47,7 +53,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
 
     `read` makes the command, given the customer as it is; it is called once the customer and its version are found to
     be right, and raises Problem `invalid-fields`. Each command finds out by itself whether it registers: then there is
-    no customer.
+    no customer. `choices` are what flags have said of how it is to be done.
     """
 
     target: UUID | ExternalId
@@ -59,6 +65,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     receipt: Receipt | None = None
     correlation_id: UUID
     actor: Actor = Actor()
+    choices: tuple[Choice, ...] = ()
 
 
 def by_system(customer_id: UUID, command: Command) -> Request:
@@ -88,6 +95,10 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, ren
 
 class DeadlineExceeded(Exception):
     """The command took too long. Whether it takes effect is not known."""
+
+
+class SwitchedOff(Exception):
+    """Commands of this type are not taken at present. Nothing was done."""
 
 
 Handler: TypeAlias = Callable[[Request], Awaitable[Outcome]]
@@ -147,6 +158,18 @@ def with_position(position: Callable[[UUID, int], Awaitable[int]]) -> Policy:
         return msgspec.structs.replace(outcome, position=await position(outcome.id, outcome.version))
 
     return telling_the_position
+
+
+def unless_switched_off(flags: Flags) -> Policy:
+    """Inside of idempotency: whoever has sent a command before is still told what has become of it."""
+
+    async def while_it_is_on(request: Request, handle: Handler) -> Outcome:
+        customer_id = request.target if isinstance(request.target, UUID) else None
+        if not flags.on(SWITCHES[request.command], customer_id):
+            raise SwitchedOff
+        return await handle(request)
+
+    return while_it_is_on
 
 
 def retrying_lost_races(times: int) -> Policy:

@@ -339,6 +339,7 @@ class Relay:
     """One of possibly several, all connected; the holder of the lease sends, the others stand by.
 
     `check_keys` raises unless this process has the keys of this database: with others it would park every customer.
+    `publishes` says whether the outbox is to be read; what has been read before is sent in any case.
     """
 
     def __init__(
@@ -350,6 +351,7 @@ class Relay:
         amqp_url: str,
         check_keys: Callable[[], Awaitable[None]],
         tell: Tell = cloud_events,
+        publishes: Callable[[], bool] = lambda: True,
     ) -> None:
         self._outbox = outbox
         self._lease = lease
@@ -358,6 +360,7 @@ class Relay:
         self._amqp_url = amqp_url
         self._check_keys = check_keys
         self._tell = tell
+        self._publishes = publishes
         self._connection: AbstractConnection | None = None
         self._patience = Patience("relay")
         self._release_at = 0.0
@@ -396,7 +399,9 @@ class Relay:
                     raise LeaseLost
                 await self._lease.wait(LOOK_EVERY)
                 continue
-            if len(flow.positions) < FULL * BATCH:
+            if not self._publishes():
+                self._behind = False
+            elif len(flow.positions) < FULL * BATCH:
                 rows = await self._outbox.first(flow.positions)
                 if lines := flow.take(whole_commands(rows, await self._readable(rows))):
                     flow.start(flow.send(lines))

@@ -184,6 +184,7 @@ class UnitOfWork:
             source="system" if request.actor.type == "system" else "api",
             actor=request.actor,
             traceparent=telemetry.current_traceparent(),
+            flags={choice.flag: choice.variant for choice in request.choices},
         )
         return [
             Recorded(

@@ -19,7 +19,7 @@ from customerflow_command.customer.commands import DoWhatIsDue
 from customerflow_command.customer.errors import CustomerIsErased
 from customerflow_command.fingerprints import ForeignSecret
 from customerflow_command.idempotency import purge
-from customerflow_command.mediator import Handler, by_system
+from customerflow_command.mediator import Handler, SwitchedOff, by_system
 from customerflow_command.store import Store
 
 log = structlog.get_logger()
@@ -72,8 +72,8 @@ class Upkeep:
         """What cannot be done is tried again at the next look, and holds up no other customer."""
         try:
             await self._send(by_system(customer_id, DoWhatIsDue()))
-        except CustomerIsErased:
-            pass  # another replica was faster
+        except (CustomerIsErased, SwitchedOff):
+            pass  # another replica was faster; or it has to wait
         except (DatabaseUnavailable, ForeignSecret):
             raise
         except Exception as error:  # whatever it is, it concerns this customer only

@@ -4,14 +4,20 @@ from collections.abc import Callable
 from datetime import date
 
 import pytest
-from customerflow_command.customer.commands import ChangeCustomer, RegisterCustomer, UpsertCustomer
+from customerflow_command.customer.commands import (
+    ChangeCustomer,
+    RegisterCustomer,
+    RequestEmailVerification,
+    UpsertCustomer,
+)
 from customerflow_command.customer.errors import LimitReached, RegistrationIncomplete, TaxIdTypePresent
 from customerflow_command.customer.state import Customer
-from customerflow_shared.events import CustomerEmailChanged, CustomerRegistered
+from customerflow_shared.events import CustomerEmailChanged, CustomerEmailVerificationRequested, CustomerRegistered
 from customerflow_shared.values import Issue, PersonalProfile, Phone, Profile
 
-from .sentences import REGISTERED, address, consent, erp, known, personal, tax_id, when
+from .sentences import DAY, NOW, REGISTERED, address, consent, erp, known, number, personal, tax_id, when
 
+VERIFICATION = RequestEmailVerification(verification_id=number(9), code_hash="hash", expires_at=NOW + DAY)
 PHONE = Phone(number="+5511999998888", extension="12")
 EVERYTHING = RegisterCustomer(
     customer_type="person",
@@ -207,3 +213,18 @@ def test_an_external_id_that_somebody_has_changes_that_customer() -> None:
     assert when(UpsertCustomer(external_id=erp(), change=change), given=[REGISTERED]) == [
         CustomerEmailChanged(email="new@example.com", previous_email="ana@example.com")
     ]
+
+
+def test_a_registration_may_ask_to_verify_the_address_at_once() -> None:
+    command = RegisterCustomer(
+        customer_type="person", name="Ana Souza", email="ana@example.com", verification=VERIFICATION
+    )
+    registered, *further = when(command, given=[])
+    assert registered == REGISTERED
+    assert further == when(VERIFICATION)
+    assert [type(event) for event in further] == [CustomerEmailVerificationRequested]
+
+
+def test_without_an_address_there_is_none_to_verify() -> None:
+    command = RegisterCustomer(customer_type="person", name="Ana Souza", verification=VERIFICATION)
+    assert when(command, given=[]) == [CustomerRegistered(customer_type="person", name="Ana Souza")]

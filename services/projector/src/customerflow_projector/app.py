@@ -4,9 +4,12 @@ import os
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 
 import msgspec
 from customerflow_shared import requests, service
+from customerflow_shared.flags import Flags, routers
+from customerflow_shared.flags.catalogue import CUSTOMER_PROJECTION
 from customerflow_shared.indexing import Lookups
 from customerflow_shared.settings import AmqpUrl, HttpUrl, Key32, Listen, LogLevel, Port, RedisUrl, Seconds, Token
 from litestar import Litestar, Router
@@ -42,32 +45,39 @@ class ProjectorSettings(Listen, frozen=True, kw_only=True):
     lookup_key: Key32
     replica: str = ""
     """A name that no other replica has; by default made of host name and process id."""
-    operator_token: Token | None = None
-    """With it an operator sees and mends, over HTTP, customers whose events cannot be applied."""
     port: Port = 8083
 
 
 def projector(config: ProjectorSettings) -> tuple[Litestar, service.Health]:
+    flags = Flags.open_or_exit(config.flags)
+    projects = partial(flags.on, CUSTOMER_PROJECTION)
     RedisInstrumentor().instrument()
     redis = read_model.connect(config.redis_url)
     http = event_feed.connect(config.feed_url, config.feed_token)
     model, feed = ReadModel(redis, Lookups(config.lookup_key)), Feed(http)
     applier = Applier(model, feed)
-    consumer = Consumer(config.amqp_url, config.replica or f"{socket.gethostname()}-{os.getpid()}", model, applier)
-    keeper = Keeper(model, feed, applier)
+    replica = config.replica or f"{socket.gethostname()}-{os.getpid()}"
+    consumer = Consumer(config.amqp_url, replica, model, applier, projects)
+    keeper = Keeper(model, feed, applier, projects)
 
     async def broker() -> None:
         if not consumer.connected:
             raise ConnectionError("not connected")
 
     health = service.Health(
-        {"redis": model.ping, "rabbitmq": broker, "event feed": feed.ping, "read model": keeper.check}
+        {"redis": model.ping, "rabbitmq": broker, "event feed": feed.ping, "read model": keeper.check},
+        paused=partial(flags.off, CUSTOMER_PROJECTION),
     )
 
     @asynccontextmanager
     async def lifespan(_: Litestar) -> AsyncIterator[None]:
-        async with service.background("consumer", consumer.run), service.background("keeper", keeper.run):
+        async with (
+            service.background("flags", flags.watch),
+            service.background("consumer", consumer.run),
+            service.background("keeper", keeper.run),
+        ):
             yield
+        flags.close()
         await http.aclose()
         await redis.aclose()
 
@@ -78,10 +88,10 @@ def projector(config: ProjectorSettings) -> tuple[Litestar, service.Health]:
         "Keeps the read model. Its operator sees here whose events cannot be applied, and mends it."
         if guards
         else "Keeps the read model. It has no interface but its health.",
-        handlers=[Router("/", route_handlers=operations.ROUTES, guards=guards)] if guards else [],
+        handlers=[Router("/", route_handlers=operations.ROUTES, guards=guards), *routers(token)] if guards else [],
         health=health,
         lifespan=[lifespan],
         translations=operations.TRANSLATIONS,
-        dependencies={"mended": Mending(model, feed, applier)},
+        dependencies={"mended": Mending(model, feed, applier), "flags": flags},
     )
     return app, health

@@ -12,6 +12,8 @@ is no longer needed.
 import asyncio
 import math
 import secrets
+from collections.abc import Callable
+from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
 
 import structlog
@@ -41,12 +43,15 @@ class ReadModelNotReady(Exception):
 
 
 class Keeper:
-    """One of the projector's replicas keeps; the others stand by."""
+    """One of the projector's replicas keeps; the others stand by. `projects` says whether events are to be applied."""
 
-    def __init__(self, model: ReadModel, feed: Feed, applier: Applier) -> None:
+    def __init__(
+        self, model: ReadModel, feed: Feed, applier: Applier, projects: Callable[[], bool] = lambda: True
+    ) -> None:
         self._model = model
         self._feed = feed
         self._applier = applier
+        self._projects = projects
         self._holder = secrets.token_hex(8)
         self._follow_at = 0.0
         self._keeps = False
@@ -63,7 +68,7 @@ class Keeper:
 
     async def _keep(self) -> None:
         self._keeps = await self._hold()
-        if self._keeps:
+        if self._keeps and self._projects():
             await self._look()
         self._patience.rewarded()
         await asyncio.sleep(LOOK_EVERY)
@@ -122,8 +127,11 @@ class Keeper:
         """Apply whatever the live projection has not applied, up to the head of the feed."""
         asked_at = datetime.now(UTC)
         head = 0
-        async for _, head in follow(self._model, self._feed, self._applier, generation, run_id):  # noqa: B007
-            await self._hold()
+        async with aclosing(follow(self._model, self._feed, self._applier, generation, run_id)) as pages:
+            async for _, head in pages:  # noqa: B007
+                await self._hold()
+                if not self._projects():
+                    return
         if (await self._model.applied(generation))[0] >= head:
             await self._model.saw_everything(generation, round(asked_at.timestamp() * 1000))
 
@@ -136,6 +144,8 @@ class Keeper:
         for customer_id, (entry, discarded) in sorted(standings.items(), key=lambda one: one[1].parked.attempted_at):
             if discarded or not _is_due(entry):
                 continue
+            if not self._projects():
+                return
             if not await self._hold():
                 return
             if await self._applier.retry(generation, customer_id, entry):

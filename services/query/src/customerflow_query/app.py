@@ -6,6 +6,8 @@ from functools import partial
 from typing import cast
 
 from customerflow_shared import service
+from customerflow_shared.flags import Flags, routers
+from customerflow_shared.flags.catalogue import CHANGE_STREAM, EXACT_COUNTS
 from customerflow_shared.indexing import Lookups
 from customerflow_shared.settings import Key32, Listen, Port, RedisUrl, Seconds
 from litestar import Litestar
@@ -31,6 +33,7 @@ class QuerySettings(Listen, frozen=True, kw_only=True):
 
 
 def query_api(config: QuerySettings) -> tuple[ASGIApp, service.Health]:
+    flags = Flags.open_or_exit(config.flags)
     RedisInstrumentor().instrument()
     redis = read_model.connect(config.redis_url)
     model = ReadModel(redis)
@@ -39,15 +42,23 @@ def query_api(config: QuerySettings) -> tuple[ASGIApp, service.Health]:
     marks = Cursors(config.lookup_key, "history", Mark)
     # connections of their own: those who follow changes take none from those who ask
     bell, lines = connect_bell(config.redis_url), read_model.connect(config.redis_url)
-    changes = Changes(lines, bell)
+    changes = Changes(lines, bell, partial(flags.on, CHANGE_STREAM))
     lookups = Lookups(config.lookup_key)
-    health = service.Health({"redis": model.check, "look-ups": partial(lookup.check_key, model, lookups)})
+    health = service.Health(
+        {"redis": model.check, "look-ups": partial(lookup.check_key, model, lookups)},
+        paused=partial(flags.off, EXACT_COUNTS, CHANGE_STREAM),
+    )
     health.at_closing.append(changes.close)
 
     @asynccontextmanager
     async def lifespan(_: Litestar) -> AsyncIterator[None]:
-        async with service.background("follow", changes.follow), service.background("listen", changes.listen):
+        async with (
+            service.background("flags", flags.watch),
+            service.background("follow", changes.follow),
+            service.background("listen", changes.listen),
+        ):
             yield
+        flags.close()
         for client in (fetcher, redis, bell, lines):
             await client.aclose()
 
@@ -62,6 +73,7 @@ def query_api(config: QuerySettings) -> tuple[ASGIApp, service.Health]:
             *lists.ROUTES,
             *past.ROUTES,
             *statistics.ROUTES,
+            *routers(config.operator_token),
         ],
         health=health,
         lifespan=[lifespan],
@@ -72,7 +84,8 @@ def query_api(config: QuerySettings) -> tuple[ASGIApp, service.Health]:
             "lookups": lookups,
             "changes": changes,
             "marks": marks,
-            "lists": Lists(model, Cursors(config.lookup_key, "lists", Place)),
+            "lists": Lists(model, Cursors(config.lookup_key, "lists", Place), counts=partial(flags.on, EXACT_COUNTS)),
+            "flags": flags,
         },
         documented={"/v1/customers/{customer_id}": documentation.customer_path()},
     )

@@ -5,8 +5,8 @@ programs ask, and `operations` is where an operator sees what they are told.
 """
 
 from customerflow_shared.flags.catalogue import COMMAND_PREFIX, SHARED, Flag
-from customerflow_shared.flags.evaluation import Choice, Flags
+from customerflow_shared.flags.evaluation import Choice, Flags, Report
 from customerflow_shared.flags.file import Unfit
 from customerflow_shared.flags.operations import routers
 
-__all__ = ["COMMAND_PREFIX", "SHARED", "Choice", "Flag", "Flags", "Unfit", "routers"]
+__all__ = ["COMMAND_PREFIX", "SHARED", "Choice", "Flag", "Flags", "Report", "Unfit", "routers"]

@@ -76,6 +76,7 @@ class Flags:
         self._lock = threading.Lock()
         self._fixed: dict[str, Choice] = {}
         self._told: set[tuple[str, str]] = set()
+        self._handlers: list[tuple[ProviderEvent, Callable[[EventDetails], None]]] = []
         self._domain = next(_domains)
         self._client = api.get_client(self._domain)
         try:
@@ -91,6 +92,7 @@ class Flags:
             self._on(event, self._settle)
 
     def _on(self, event: ProviderEvent, handler: Callable[[EventDetails], None]) -> None:
+        self._handlers.append((event, handler))
         self._client.add_handler(event, handler)
 
     @classmethod
@@ -120,10 +122,16 @@ class Flags:
         await self._source.watch()
 
     def close(self) -> None:
+        for event, handler in self._handlers:
+            self._client.remove_handler(event, handler)
         api.set_provider(NoOpProvider(), self._domain)
 
     def on(self, flag: Flag, customer_id: UUID | None = None) -> bool:
         return (self._fixed.get(flag.key) or self._choice(flag, customer_id)).on
+
+    def off(self, *flags: Flag) -> Sequence[str]:
+        """Which of them are off."""
+        return [flag.key for flag in flags if not self.on(flag)]
 
     def choose(self, flag: Flag, customer_id: UUID | None = None) -> Choice:
         return self._fixed.get(flag.key) or self._choice(flag, customer_id)

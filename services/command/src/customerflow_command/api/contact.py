@@ -15,8 +15,18 @@ from customerflow_command.api.intake import JSON, NOTHING, Customers, HttpReques
 from customerflow_command.customer.commands import ConfirmEmail, RequestEmailVerification, VerifyEmail, VerifyPhone
 from customerflow_command.customer.state import Customer
 from customerflow_command.inputs.bodies import ConfirmationBody, EmailVerificationBody, PhoneVerificationBody
+from customerflow_command.verification import Codes
 
 CODE_LIVES = timedelta(minutes=15)
+
+
+def verification(codes: Codes, context: inputs.Context) -> RequestEmailVerification:
+    verification_id = context.new_id()
+    return RequestEmailVerification(
+        verification_id=verification_id,
+        code_hash=codes.hash(verification_id, codes.code(verification_id)),
+        expires_at=context.now + CODE_LIVES,
+    )
 
 
 @put(
@@ -75,12 +85,7 @@ async def request_email_verification(
     Each further one in a row has to be waited for twice as long. There is no body.
     """
     given = await customers.take(request, NOTHING, customer_id)
-    codes, verification_id = customers.codes, given.context.new_id()
-    asked = RequestEmailVerification(
-        verification_id=verification_id,
-        code_hash=codes.hash(verification_id, codes.code(verification_id)),
-        expires_at=given.context.now + CODE_LIVES,
-    )
+    asked = verification(customers.codes, given.context)
     return code_issued(await given.change(RequestEmailVerification, lambda _: asked))
 
 

@@ -37,6 +37,7 @@ _COMMAND = (
     "invalid-fields",
     "internal",
     "busy",
+    "switched-off",
     "unavailable",
 )
 _KNOWN_CUSTOMER = (

@@ -17,6 +17,7 @@ import litestar
 import msgspec
 from customerflow_shared import requests
 from customerflow_shared.events import Actor
+from customerflow_shared.flags import Choice, Flag
 from customerflow_shared.ids import uuid7
 from customerflow_shared.inputs.body import received
 from customerflow_shared.inputs.strict_json import json_object
@@ -61,6 +62,10 @@ OPTIONAL_JSON = Accepts("application/json", required=False)
 NOTHING = Accepts("application/json", required=False, fields=False)
 
 
+def by_default(flag: Flag, _: UUID) -> Choice:
+    return Choice(flag.key, flag.default, flag.variant)
+
+
 @dataclass(frozen=True)
 class Customers:
     """What the routes need: the way in for commands, and what reading them needs from outside."""
@@ -70,6 +75,8 @@ class Customers:
     codes: Codes
     personal_sources: frozenset[str] = frozenset()
     require_key: bool = False
+    choose: Callable[[Flag, UUID], Choice] = by_default
+    """What a flag says of a customer; it goes with the command, so that its events tell it."""
 
     def context(self) -> inputs.Context:
         return inputs.Context(now=self.now(), new_id=uuid7, personal_sources=self.personal_sources)
@@ -143,6 +150,7 @@ class Intake(msgspec.Struct, frozen=True, kw_only=True):
         read: Callable[[Customer | None], Command],
         *,
         if_match_required: bool = False,
+        choices: Sequence[Choice] = (),
     ) -> Outcome:
         """Raises what `refusals` translates, or Problem."""
         try:
@@ -156,6 +164,7 @@ class Intake(msgspec.Struct, frozen=True, kw_only=True):
                     key=self.key,
                     correlation_id=self.correlation_id,
                     actor=self.actor,
+                    choices=(*choices,),
                 )
             )
         except ValueTaken as error:

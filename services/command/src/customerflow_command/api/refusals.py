@@ -14,7 +14,7 @@ from customerflow_command.customer.claims import Claim, external_id_claim
 from customerflow_command.customer.commands import Command, RegisterCustomer
 from customerflow_command.fingerprints import ForeignSecret
 from customerflow_command.idempotency import KeyInFlight, KeyReused
-from customerflow_command.mediator import DeadlineExceeded, Outcome
+from customerflow_command.mediator import DeadlineExceeded, Outcome, SwitchedOff
 from customerflow_command.personal import UnreadableEvent
 from customerflow_command.preconditions import etag
 from customerflow_command.unit import KeyTaken, VersionTaken
@@ -117,6 +117,10 @@ def _in_flight(_: Exception) -> Problem:
     return Problem("idempotency-in-flight", "Ask again with the same key for the answer.", headers={"Retry-After": "1"})
 
 
+def _switched_off(_: Exception) -> Problem:
+    return Problem("switched-off", "Commands of this type are not taken now.", headers={"Retry-After": "30"})
+
+
 def _foreign_secret(_: ForeignSecret) -> Problem:
     log.error("a secret is not the one that the database was filled with")
     return Problem("unavailable", "This process may not work on the database; nothing was done.")
@@ -162,6 +166,7 @@ TRANSLATIONS: dict[type[Exception], Translation] = {
     KeyReused: lambda _: Problem("idempotency-key-reused", "The key was given before, with something else to do."),
     KeyInFlight: _in_flight,
     KeyTaken: _in_flight,
+    SwitchedOff: _switched_off,
     StoreBusy: lambda _: Problem("busy", "Nothing was written; try again.", headers={"Retry-After": "1"}),
     DatabaseRefused: lambda _: Problem(
         "unavailable", "The database does not take commands now; nothing was done.", headers={"Retry-After": "5"}

@@ -20,8 +20,16 @@ from customerflow_shared.values import (
 from msgspec import UNSET, Struct, UnsetType
 
 
+class RequestEmailVerification(Struct, frozen=True, kw_only=True):
+    verification_id: UUID
+    code_hash: str
+    expires_at: datetime
+
+
 class RegisterCustomer(Struct, frozen=True, kw_only=True):
-    """`profile` and `personal` have None or UNSET where nothing was given; `name` is always there."""
+    """`profile` and `personal` have None or UNSET where nothing was given; `name` is always there. With a
+    `verification` whoever has an e-mail address is sent a code at once.
+    """
 
     customer_type: CustomerType
     name: str
@@ -36,6 +44,7 @@ class RegisterCustomer(Struct, frozen=True, kw_only=True):
     external_ids: tuple[ExternalId, ...] = ()
     attributes: dict[str, Attribute] = {}
     issues: tuple[Issue, ...] = ()
+    verification: RequestEmailVerification | None = None
 
 
 class ChangeCustomer(Struct, frozen=True, kw_only=True):
@@ -71,12 +80,6 @@ class VerifyPhone(Struct, frozen=True, kw_only=True):
     phone: Phone
     method: str
     verified_at: datetime
-
-
-class RequestEmailVerification(Struct, frozen=True, kw_only=True):
-    verification_id: UUID
-    code_hash: str
-    expires_at: datetime
 
 
 class ConfirmEmail(Struct, frozen=True, kw_only=True):

@@ -62,10 +62,10 @@ def decide(customer: Customer | None, command: Command, now: datetime) -> list[C
     """The events that the command amounts to; none if it changes nothing. Raises CustomerError."""
     match command:
         case RegisterCustomer():
-            return registration.register(command)
+            return registration.register(command, now)
         case UpsertCustomer():
             if customer is None:
-                return registration.register_by_external_id(command)
+                return registration.register_by_external_id(command, now)
             return profile.change(changeable(customer), command.change)
         case ChangeCustomer():
             return profile.change(changeable(customer), command)

@@ -58,7 +58,7 @@ _PARAMETERS = [
     tags=["changes"],
     media_type="text/event-stream",
     operation_class=operation(*_PARAMETERS),
-    responses=responses("unknown-parameter", "invalid-parameter", "rebuilding", "unavailable", "busy"),
+    responses=responses("unknown-parameter", "invalid-parameter", "rebuilding", "unavailable", "busy", "switched-off"),
 )
 async def customer_changes(request: Request[Any, Any, Any], changes: NamedDependency[Changes]) -> Stream:
     """Server-sent events that do not end, for an `EventSource` or what does as it does.
@@ -75,6 +75,8 @@ async def customer_changes(request: Request[Any, Any, Any], changes: NamedDepend
     """
     given = requests.parameters(request.scope["query_string"], ["after"], repeatable=["type", "customerId"])
     wanted, place = _wanted(given), _place(given, request.headers.getall("Last-Event-ID", []))
+    if not changes.is_served():
+        raise Problem("switched-off", "The stream of changes is not served now.", headers={"Retry-After": "30"})
     if place is None:
         place = await changes.now()
     if len(changes.clients) >= STREAMS:
@@ -128,7 +130,7 @@ async def _told(changes: Changes, place: int, wanted: Wanted) -> AsyncIterator[b
     clock = asyncio.get_running_loop().time
     yield b"retry: %d\nid: %d\n\n" % (RETRY, place)
     quiet_since = clock()
-    while not changes.closed:
+    while changes.is_served() and not changes.closed:
         news = changes.news  # of before the look: what comes after it is not missed
         try:
             lines, upto = await changes.after(place)

@@ -159,7 +159,7 @@ _LINK = {"Link": 'The addresses of the next page and of the first: `</v1/custome
         "customers",
         {200: Answer("A page of the list.", Listing, headers=_LINK, example=_EXAMPLE)},
         *_DOCUMENTED,
-        problems=["cursor-invalid", "cursor-mismatch", "busy", *ASKED],
+        problems=["cursor-invalid", "cursor-mismatch", "busy", "switched-off", *ASKED],
     ),
 )
 async def list_customers(request: Request[Any, Any, Any], lists: NamedDependency[Lists]) -> Response[bytes]:
@@ -193,6 +193,7 @@ async def list_customers(request: Request[Any, Any, Any], lists: NamedDependency
             "cursor-invalid",
             "cursor-mismatch",
             "busy",
+            "switched-off",
         ],
     ),
 )

@@ -69,11 +69,16 @@ _consents = msgspec.json.Decoder(_Consents)
 
 class Lists:
     def __init__(
-        self, model: ReadModel, cursors: Cursors[Place], now: Callable[[], datetime] = lambda: datetime.now(UTC)
+        self,
+        model: ReadModel,
+        cursors: Cursors[Place],
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        counts: Callable[[], bool] = lambda: True,
     ) -> None:
         self._model = model
         self._cursors = cursors
         self._now = now
+        self._are_counted = counts
         self._counts = asyncio.Semaphore(COUNTS)
 
     def start(self, question: Question) -> Place | None:
@@ -83,7 +88,13 @@ class Lists:
     async def read(
         self, question: Question, start: Place | None, *, position: int = 0, wait: float = 1.0
     ) -> Found[Page]:
-        """Raises as `ReadModel.attempt` does, and Problem `busy`."""
+        """Raises as `ReadModel.attempt` does, and Problem `busy` or `switched-off`."""
+        if question.count and not self._are_counted():
+            raise Problem(
+                "switched-off",
+                "Totals are not counted now; ask again without count=exact, or later.",
+                headers={"Retry-After": "30"},
+            )
         return await self._model.attempt(
             lambda reading: self._page(reading, question, start), position=position, wait=wait
         )
