@@ -7,7 +7,7 @@ before that, the first). Nothing is acknowledged before it is applied, and what 
 import asyncio
 import hashlib
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 import msgspec
@@ -31,6 +31,7 @@ PREFETCH = 64  # per queue
 BATCH = 500
 PAUSE = 0.2  # seconds, while no generation is live
 ACKNOWLEDGE_AFTER = 0.03  # seconds
+LOOK_EVERY = 0.25  # seconds, whether events are to be applied
 
 Inbox = asyncio.Queue[DeliveredMessage | None]
 
@@ -49,11 +50,21 @@ conventions.CONSUMED.begin(QUEUES)
 
 
 class Consumer:
-    def __init__(self, amqp_url: str, replica: str, model: ReadModel, applier: Applier) -> None:
+    """`projects` says whether events are to be applied: while they are not, all messages lie in their queues."""
+
+    def __init__(
+        self,
+        amqp_url: str,
+        replica: str,
+        model: ReadModel,
+        applier: Applier,
+        projects: Callable[[], bool] = lambda: True,
+    ) -> None:
         self._amqp_url = amqp_url
         self._replica = replica
         self._model = model
         self._applier = applier
+        self._projects = projects
         self.connected = False
         self._live: str | None = None
         """Which generation was so the last time: it is looked into while it is asked whether it still is."""
@@ -66,11 +77,26 @@ class Consumer:
     async def _consume_until_interrupted(self) -> None:
         try:
             async with messaging.connected(self._amqp_url, f"projector {self._replica}") as connection:
-                await self._consume(connection)
+                paused = True
+                while paused:
+                    await self._until_it_projects(connection)
+                    paused = await self._consume(connection)
         finally:
             self.connected = False
 
-    async def _consume(self, connection: AbstractConnection) -> None:
+    async def _until_it_projects(self, connection: AbstractConnection) -> None:
+        """Raises ConnectionError if the connection is lost meanwhile."""
+        if self._projects():
+            return
+        self.connected = True
+        log.info("paused", replica=self._replica)
+        while not self._projects():
+            if not connection.connected.is_set():
+                raise ConnectionError("not connected")
+            await asyncio.sleep(LOOK_EVERY)
+
+    async def _consume(self, connection: AbstractConnection) -> bool:
+        """Whether it has ended because events are not to be applied; else the channel is closed, or a queue is gone."""
         inbox: Inbox = asyncio.Queue()
         channel = await connection.channel(publisher_confirms=False)
         channel.close_callbacks.add(lambda *_: inbox.put_nowait(None))
@@ -86,16 +112,21 @@ class Consumer:
         self.connected = True
         self._patience.rewarded()
         log.info("consuming", replica=self._replica)
-        await self._work(raw, inbox)
+        paused = await self._work(raw, inbox)
+        if paused:
+            await channel.close()  # and what was fetched is back in its queue
+        return paused
 
-    async def _work(self, channel: AbstractChannel, inbox: Inbox) -> None:
-        """Returns when the channel is closed or a queue is gone; what is not acknowledged will come again."""
-        handled = Handled(channel)
+    async def _work(self, channel: AbstractChannel, inbox: Inbox) -> bool:
+        """Returns when events are not to be applied (True), the channel is closed or a queue is gone (False); what is
+        not acknowledged will come again.
+        """
+        handled, clock = Handled(channel), asyncio.get_running_loop().time
         try:
-            while True:
+            while self._projects():
                 await handled.acknowledge_if_due()
                 try:
-                    async with asyncio.timeout_at(handled.due):
+                    async with asyncio.timeout_at(handled.due or clock() + LOOK_EVERY):
                         batch = [await inbox.get()]
                 except TimeoutError:
                     continue
@@ -103,8 +134,9 @@ class Consumer:
                     batch.append(inbox.get_nowait())
                 messages = [message for message in batch if message is not None]
                 if len(messages) < len(batch):
-                    return
+                    return False
                 handled.add(await self._handle(channel, messages))
+            return True
         finally:
             with suppress(AMQPError, ChannelInvalidStateError, OSError):  # the broker is gone: it gives all of it again
                 await handled.acknowledge()

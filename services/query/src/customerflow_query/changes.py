@@ -92,11 +92,14 @@ def connect_bell(url: str) -> Redis:
 
 
 class Changes:
-    """`bell` is a client as `connect_bell` gives it; `clients` are those that are told of changes."""
+    """`bell` is a client as `connect_bell` gives it; `clients` are those that are told of changes, while that
+    `is_served`.
+    """
 
-    def __init__(self, redis: Redis, bell: Redis) -> None:
+    def __init__(self, redis: Redis, bell: Redis, is_served: Callable[[], bool] = lambda: True) -> None:
         self._redis = redis
         self._bell = bell
+        self.is_served = is_served
         self._generation = ""
         self._rung = asyncio.Event()
         # the ring holds every line after `floor` up to `top`; before the first look that is none
