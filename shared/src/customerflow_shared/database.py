@@ -8,7 +8,7 @@ import asyncio
 import re
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from datetime import UTC, datetime
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -307,10 +307,10 @@ class Schema:
         Migrations only add, so that the releases before go on while each program is replaced.
         """
         try:
-            async with engine.connect() as connection:
+            async with asyncio.timeout(ANSWER_SECONDS), engine.connect() as connection:
                 read_only = await connection.scalar(text("SELECT @@global.read_only"))
                 found = await connection.scalar(text(f"SELECT version_num FROM {self.versions}"))
-        except SQLAlchemyError as error:
+        except (OSError, SQLAlchemyError) as error:
             raise SchemaNotReady(f"the schema cannot be read ({_reason(error)})") from None
         if found is None or found < self._newest:
             raise SchemaNotReady(f"the schema is at {found}, this release needs {self._newest}")
@@ -320,15 +320,18 @@ class Schema:
     async def migrate(self, owner_url: str, runtime_url: str) -> None:
         """Bring the schema up to date and grant the runtime account its rights; any number of processes may try.
 
-        Raises SchemaNotReady.
+        The migrations themselves take as long as they take. Raises SchemaNotReady.
         """
         owner = open_engine(owner_url)
         try:
-            async with owner.connect() as connection:
-                locked = await connection.scalar(
-                    text("SELECT GET_LOCK(:name, :seconds)"),
-                    {"name": MIGRATION_LOCK, "seconds": MIGRATION_LOCK_SECONDS},
-                )
+            async with AsyncExitStack() as stack:
+                async with asyncio.timeout(ANSWER_SECONDS):
+                    connection = await stack.enter_async_context(owner.connect())
+                async with asyncio.timeout(MIGRATION_LOCK_SECONDS + ANSWER_SECONDS):
+                    locked = await connection.scalar(
+                        text("SELECT GET_LOCK(:name, :seconds)"),
+                        {"name": MIGRATION_LOCK, "seconds": MIGRATION_LOCK_SECONDS},
+                    )
                 if locked != 1:
                     raise SchemaNotReady("another process has been migrating for too long")
                 await connection.run_sync(self._upgrade)
@@ -382,7 +385,7 @@ async def _account(url: str) -> str:
     """
     engine = open_engine(make_url(url).set(database="").render_as_string(hide_password=False))
     try:
-        async with engine.connect() as connection:
+        async with asyncio.timeout(ANSWER_SECONDS), engine.connect() as connection:
             user, _, host = str(await connection.scalar(text("SELECT CURRENT_USER()"))).rpartition("@")
     finally:
         await engine.dispose()

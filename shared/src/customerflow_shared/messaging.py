@@ -26,6 +26,7 @@ DEAD = "customerflow.dead"
 SHARDS = 16
 
 PUBLISH_TIMEOUT = 5.0
+SETUP_SECONDS = 20.0  # for all that a connection begins with; heartbeats alone would wait for 90
 
 _QUORUM: dict[str, Any] = {
     "x-queue-type": "quorum",
@@ -65,7 +66,12 @@ async def connected(url: str, name: str) -> AsyncIterator[AbstractConnection]:
 
 
 async def declare(channel: AbstractChannel) -> None:
-    """Create what is missing of the topology; raises if something exists in another form."""
+    """Create what is missing of the topology; raises if something exists in another form, and TimeoutError."""
+    async with asyncio.timeout(SETUP_SECONDS):
+        await _declare(channel)
+
+
+async def _declare(channel: AbstractChannel) -> None:
     domain = await channel.declare_exchange(DOMAIN, aio_pika.ExchangeType.DIRECT, durable=True)
     integration = await channel.declare_exchange(INTEGRATION, aio_pika.ExchangeType.TOPIC, durable=True)
     dead = await channel.declare_exchange(DEAD, aio_pika.ExchangeType.FANOUT, durable=True)

@@ -191,9 +191,10 @@ class Flow:
     async def open(
         cls, connection: AbstractConnection, outbox: Outbox, lease: Lease, doorbell: Doorbell, tell: Tell
     ) -> Self:
-        domain = await connection.channel(publisher_confirms=True, on_return_raises=True)
-        public = await connection.channel(publisher_confirms=True, on_return_raises=True)
-        await messaging.declare(domain)
+        async with asyncio.timeout(messaging.SETUP_SECONDS):
+            domain = await connection.channel(publisher_confirms=True, on_return_raises=True)
+            public = await connection.channel(publisher_confirms=True, on_return_raises=True)
+            await messaging.declare(domain)
         return cls(
             outbox,
             lease,

@@ -98,17 +98,18 @@ class Consumer:
     async def _consume(self, connection: AbstractConnection) -> bool:
         """Whether it has ended because events are not to be applied; else the channel is closed, or a queue is gone."""
         inbox: Inbox = asyncio.Queue()
-        channel = await connection.channel(publisher_confirms=False)
-        channel.close_callbacks.add(lambda *_: inbox.put_nowait(None))
-        await channel.set_qos(prefetch_count=PREFETCH)
-        await messaging.declare(channel)
-        # what aio-pika makes of a message costs as much as applying half of its event
-        raw = await channel.get_underlay_channel()
-        # the broker cancels a consumer whose queue is deleted: all is declared and consumed again
-        raw.on_consumer_cancel_callbacks.add(lambda _: inbox.put_nowait(None))
-        for shard in range(messaging.SHARDS):
-            name = messaging.shard_queue(shard)
-            await raw.basic_consume(name, inbox.put, arguments={"x-priority": weight(self._replica, name)})
+        async with asyncio.timeout(messaging.SETUP_SECONDS):
+            channel = await connection.channel(publisher_confirms=False)
+            channel.close_callbacks.add(lambda *_: inbox.put_nowait(None))
+            await channel.set_qos(prefetch_count=PREFETCH)
+            await messaging.declare(channel)
+            # what aio-pika makes of a message costs as much as applying half of its event
+            raw = await channel.get_underlay_channel()
+            # the broker cancels a consumer whose queue is deleted: all is declared and consumed again
+            raw.on_consumer_cancel_callbacks.add(lambda _: inbox.put_nowait(None))
+            for shard in range(messaging.SHARDS):
+                name = messaging.shard_queue(shard)
+                await raw.basic_consume(name, inbox.put, arguments={"x-priority": weight(self._replica, name)})
         self.connected = True
         self._patience.rewarded()
         log.info("consuming", replica=self._replica)

@@ -6,6 +6,7 @@ only: what comes later than its position is then never passed over.
 """
 
 import asyncio
+import socket
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -30,6 +31,7 @@ BATCH = 200  # lines that a client is given at once
 POLL = 0.25  # seconds, in case the bell is not heard
 PAUSE = 0.02  # seconds between two looks: what comes meanwhile is told together
 PING_EVERY = 15  # seconds
+SUBSCRIBED_WITHIN = 5.0  # seconds
 LAST_WORDS = 1.0  # seconds in which a client may still take what it is told at the end
 END = 2**53  # positions are scores, and those are exact up to here
 
@@ -86,6 +88,8 @@ def connect_bell(url: str) -> Redis:
         socket_timeout=None,
         socket_connect_timeout=2,
         socket_keepalive=True,
+        # its pings wait for no answer: the system ends a connection on which nothing was acknowledged for so long
+        socket_keepalive_options={socket.TCP_USER_TIMEOUT: 2000 * PING_EVERY},
         health_check_interval=PING_EVERY,
         retry=Retry(NoBackoff(), 1, (ConnectionError,)),
     )
@@ -173,7 +177,8 @@ class Changes:
         async def hear() -> None:
             await self._followed.wait()
             async with self._bell.pubsub() as messages:
-                await messages.subscribe(views.CHANGED)
+                async with asyncio.timeout(SUBSCRIBED_WITHIN):
+                    await messages.subscribe(views.CHANGED)
                 while self._followed.is_set():
                     if await messages.get_message(ignore_subscribe_messages=True, timeout=PING_EVERY):
                         self._rung.set()
