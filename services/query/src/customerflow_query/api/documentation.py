@@ -96,7 +96,7 @@ MIN_VERSION = query(
     "The version that a command answered: nothing older is shown, to read your own write.",
     Schema(type=OpenAPIType.INTEGER, minimum=1),
 )
-_PREFER = header("Prefer", "How long to wait for what is to be shown at least, at most 10 seconds.", example="wait=2")
+_PREFER = header("Prefer", "How long to wait for what is to be shown at least, at most 7 seconds.", example="wait=2")
 
 
 def read(

@@ -28,7 +28,7 @@ from customerflow_query.reader import Reader
 T = TypeVar("T")
 
 DEFAULT_WAIT = 1.0  # seconds
-LONGEST_WAIT = 10.0
+LONGEST_WAIT = 7.0  # of the 8 that a request may last
 PARAMETERS = ("minPosition",)
 """Those that every read takes."""
 OF_CUSTOMERS = ("minVersion", *PARAMETERS)
