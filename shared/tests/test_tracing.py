@@ -181,8 +181,10 @@ async def test_a_tenth_is_about_a_tenth_and_each_trace_is_whole(sampler: samplin
 
 @pytest.mark.parametrize("path", ["/health/live", "/docs/assets/swagger_style.css"])
 async def test_what_is_asked_of_the_program_itself_makes_no_trace(path: str) -> None:
-    requests = Requests(RATIO(0.0))
+    requests = Requests(RATIO(1.0))
     assert await requests.ask(path) is None
+    assert not any(requests.instrumented)
+    assert {*requests.spans()} <= {"work"}
 
 
 async def test_nothing_is_left_behind_in_the_context() -> None:

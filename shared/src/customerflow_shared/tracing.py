@@ -49,8 +49,16 @@ class Traced:
         self._parents = frozenset(name.encode() for name in propagate.get_global_textmap().fields)
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"].startswith(UNTRACED):
+        if scope["type"] != "http":
             await self._app(scope, receive, send)
+            return
+        if scope["path"].startswith(UNTRACED):
+            # nor do libraries make traces of what is done for it
+            token = contexts.attach(telemetry.SILENT)
+            try:
+                await self._app(scope, receive, send)
+            finally:
+                contexts.detach(token)
             return
         context = contexts.get_current()
         for name, _ in scope["headers"]:

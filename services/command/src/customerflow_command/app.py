@@ -319,8 +319,9 @@ def relay(config: RelaySettings) -> tuple[Litestar, service.Health]:
     lease = Lease(engine, f"{socket.gethostname()}:{os.getpid()}")
     doorbell = Doorbell()
     tell = partial(cloud_events, contract_url=config.contract_url)
+    outbox = Outbox(engine)
     sender = Relay(
-        Outbox(engine),
+        outbox,
         lease,
         EventReader(keys),
         doorbell,
@@ -346,6 +347,7 @@ def relay(config: RelaySettings) -> tuple[Litestar, service.Health]:
             stack.callback(flags.close)
             await stack.enter_async_context(service.background("flags", flags.watch))
             await stack.enter_async_context(service.background("relay", sender.run))
+            await stack.enter_async_context(service.background("outbox watch", outbox.watch))
             yield
 
     app = service.create(

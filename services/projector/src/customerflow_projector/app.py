@@ -16,7 +16,7 @@ from litestar import Litestar, Router
 from opentelemetry.instrumentation.redis import RedisInstrumentor
 
 from customerflow_projector import feed as event_feed
-from customerflow_projector import operations, read_model
+from customerflow_projector import operations, read_model, watch
 from customerflow_projector.apply import Applier
 from customerflow_projector.consumer import Consumer
 from customerflow_projector.feed import Feed
@@ -75,6 +75,8 @@ def projector(config: ProjectorSettings) -> tuple[Litestar, service.Health]:
             service.background("flags", flags.watch),
             service.background("consumer", consumer.run),
             service.background("keeper", keeper.run),
+            service.background("queue watch", partial(watch.queues, config.amqp_url, replica)),
+            service.background("parked watch", partial(watch.parked, model)),
         ):
             yield
         flags.close()

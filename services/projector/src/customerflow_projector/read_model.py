@@ -431,9 +431,13 @@ class ReadModel:
             return
         marking = self._marking(generation, handled)
         try:
-            await self.redis.evalsha(self._mark.sha, *marking)
+            await self._mark_all(marking)
         except NoScriptError:
             await self._load_scripts()
+            await self._mark_all(marking)
+
+    async def _mark_all(self, marking: Words) -> None:
+        with conventions.asking(tracer, SYSTEM, "EVALSHA", "marks"), suppress_instrumentation():
             await self.redis.evalsha(self._mark.sha, *marking)
 
     def _marking(self, generation: str, handled: Sequence[Recorded | Place], once: Sequence[Write] = ()) -> Words:
