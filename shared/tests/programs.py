@@ -44,7 +44,7 @@ async def ending() -> None:
     await asyncio.sleep(0.2)
 
 
-WORK = {"healthy": for_ever, "slow": for_ever, "failing": failing, "ending": ending}
+WORK = {"healthy": for_ever, "slow": for_ever, "crowded": for_ever, "failing": failing, "ending": ending}
 
 
 def main(name: str, port: int, drain_delay: float) -> None:
@@ -67,6 +67,8 @@ def main(name: str, port: int, drain_delay: float) -> None:
 
     telemetry.shut_down = reporting
     app = service.create("Test", "A program of the tests.", handlers=handlers, health=health, lifespan=[lifespan])
+    if name == "crowded":
+        service.MOST_CONNECTIONS = 3
     deadline = 0.2 if name == "slow" else 8.0
     service.run(app, health, Listen(port=port, drain_delay=drain_delay, request_deadline=deadline))
 

@@ -19,6 +19,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 PROGRAMS = Path(__file__).parent / "programs.py"
 SECRET = "ana@example.com"
+MOST_CONNECTIONS = 3  # of the crowded one
 
 Program = Callable[..., "Running"]
 
@@ -162,6 +163,23 @@ async def test_a_kept_connection_is_not_closed_under_a_client_that_uses_it(progr
         with pytest.raises(httpx.ConnectError):
             await seldom.get("/docs/openapi.json")
         assert await asyncio.to_thread(running.process.wait, 20) == 0
+
+
+def test_who_comes_while_there_are_too_many_connections_is_told_so_and_let_go(program: Program) -> None:
+    running = program("crowded").wait_live()
+    host, port = running.url.removeprefix("http://").split(":")
+    kept = [socket.create_connection((host, int(port))) for _ in range(MOST_CONNECTIONS)]
+    refused = httpx.get(running.url + "/slow")
+    assert (refused.status_code, refused.json()["code"], refused.headers["connection"]) == (503, "busy", "close")
+    assert httpx.get(running.url + "/health/live").status_code == 200
+    with socket.create_connection((host, int(port))) as silent:
+        silent.settimeout(2 * service.SURPLUS_SECONDS)
+        assert silent.recv(1) == b""
+    kept.pop().close()
+    time.sleep(0.1)
+    assert httpx.get(running.url + "/slow").text == "done"
+    for connection in kept:
+        connection.close()
 
 
 def test_a_request_that_is_late_is_answered_for_the_application(program: Program) -> None:

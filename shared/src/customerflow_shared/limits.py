@@ -275,6 +275,14 @@ class Limited:
             if self._late:
                 self._late.pop(task, None)
 
+    async def refuse(self, scope: Any, receive: Receive, send: Send) -> None:
+        """For whoever has come while there were too many connections; he is to close his."""
+        if scope["path"].startswith(EXEMPT):
+            await self._app(scope, receive, send)
+            return
+        self._count("busy")
+        await _BUSY.send(send, _CLOSE)
+
     def watch(self) -> None:
         """Look for what is late from now on, until `close`."""
         self._look()

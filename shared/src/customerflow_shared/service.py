@@ -40,6 +40,9 @@ Check = Callable[[], Awaitable[None]]
 Lifespan = Callable[[Litestar], AbstractAsyncContextManager[None]]
 
 CHECK_TIMEOUT = 2.0
+MOST_CONNECTIONS = 4096  # kept; who comes beyond that is told to come again, and let go
+KEPT_SECONDS = 75  # longer than clients and gateways keep what is idle: a request may be on its way into it
+SURPLUS_SECONDS = 2
 IDLE_SECONDS = 3.0  # after which a kept connection is closed when the program leaves; a client may be about to use it
 HANDSHAKE_SECONDS = 0.1  # in which connections are completed that have begun when the listener closes
 MAX_BODY = 256 * 1024
@@ -217,8 +220,11 @@ class _Connection(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         super().connection_made(Gathering(transport))  # type: ignore[arg-type]  # as much of one as uvicorn needs
         self._extensions: Any = {_CUT: transport.abort}  # see cut_of
-
-        self._made = time.monotonic()
+        if len(self.connections) > MOST_CONNECTIONS:
+            limited: Any = self.config.loaded_app
+            self.app, self.timeout_keep_alive = limited.refuse, SURPLUS_SECONDS
+        # who has connected and asks nothing is as idle as who has been answered
+        self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
@@ -229,8 +235,7 @@ class _Connection(HttpToolsProtocol):
         if self.cycle is not None and not self.cycle.response_complete:
             return None
         timer = self.timeout_keep_alive_task
-        since = self._made if timer is None else timer.when() - self.timeout_keep_alive
-        return time.monotonic() - since
+        return 0.0 if timer is None else self.loop.time() - timer.when() + self.timeout_keep_alive
 
 
 _SO_ATTACH_FILTER = 26  # of Linux, see socket(7)
@@ -365,9 +370,7 @@ def server(app: ASGIApp, health: Health, settings: Listen) -> uvicorn.Server:
         port=settings.port,
         log_config=None,
         access_log=False,
-        # longer than clients and gateways keep a connection that is idle: if the server closes it first, a request may
-        # be on its way into it
-        timeout_keep_alive=75,
+        timeout_keep_alive=KEPT_SECONDS,
         loop="uvloop",
         http=_Connection,
         server_header=False,
