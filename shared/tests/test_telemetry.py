@@ -12,8 +12,11 @@ import pytest
 import structlog
 from customerflow_shared import telemetry
 from opentelemetry import trace
+from opentelemetry._logs import SeverityNumber
 from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.instrumentation.utils import is_instrumentation_enabled
+from opentelemetry.sdk._logs.export import InMemoryLogRecordExporter, SimpleLogRecordProcessor
+from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -80,6 +83,24 @@ def test_what_is_logged_in_a_span_has_its_ids(lines: Lines, tracer: trace.Tracer
     line = lines.only()
     assert line["trace_id"] == trace.format_trace_id(context.trace_id)
     assert line["span_id"] == trace.format_span_id(context.span_id)
+
+
+def test_a_line_is_sent_as_it_is_written(lines: Lines, tracer: trace.Tracer) -> None:
+    sent: Any = InMemoryLogRecordExporter()  # type: ignore[no-untyped-call]  # OpenTelemetry's
+    telemetry._send_logs(Resource.create({}), SimpleLogRecordProcessor(sent))
+    with tracer.start_as_current_span("work") as span:
+        log.warning("working", since=1)
+    foreign.error("no answer from %s", SECRET)
+    logging.getLogger("opentelemetry.exporter").error("nobody takes it")
+    first, second = (one.log_record for one in sent.get_finished_logs())
+    written = lines.read()
+    for one, line in zip((first, second), written, strict=False):
+        assert {**json.loads(one.body), "timestamp": line["timestamp"]} == line
+    assert first.trace_id == span.get_span_context().trace_id
+    assert (first.severity_text, first.severity_number) == ("WARNING", SeverityNumber.WARN)
+    assert second.severity_number is SeverityNumber.ERROR
+    assert len(written) == 3
+    assert SECRET not in second.body
 
 
 def test_a_foreign_exception_is_told_by_type_and_place(lines: Lines) -> None:

@@ -2,7 +2,7 @@
 
 Logs are JSON lines on standard output with trace and span ids. Logs and traces carry no personal data: a foreign
 exception is shown by type and place only, for its text may quote what it was given, and a line that a library logs by
-its template. Traces and metrics go out by OTLP when OTEL_EXPORTER_OTLP_ENDPOINT is set.
+its template. All of it goes out by OTLP when OTEL_EXPORTER_OTLP_ENDPOINT is set.
 """
 
 import contextvars
@@ -13,7 +13,8 @@ import re
 import sys
 import time
 import traceback
-from collections.abc import Iterable, Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from types import TracebackType
 from typing import Any
@@ -22,8 +23,12 @@ import msgspec
 import structlog
 from opentelemetry import context as contexts
 from opentelemetry import trace
+from opentelemetry._logs import LogRecord, SeverityNumber
 from opentelemetry.context import Context
+from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk._logs import LoggerProvider, LogRecordProcessor
+from opentelemetry.sdk._logs.export import BatchLogRecordProcessor
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace import Span as RecordedSpan
@@ -47,7 +52,7 @@ from customerflow_shared import metrics
 
 log = structlog.get_logger()
 
-LAST_TRACES_MS = 2000
+LAST_TRACES_MS = LAST_LOGS_MS = 2000
 SILENT = contexts.set_value(contexts._SUPPRESS_INSTRUMENTATION_KEY, True, Context())
 """In which instrumented libraries make no spans: they would build them before they ask whether anybody records them."""
 
@@ -63,12 +68,18 @@ def configure(program: str, *, log_level: str) -> None:
     os.environ.setdefault("OTEL_SEMCONV_STABILITY_OPT_IN", "http,database")
     resource = Resource.create({"service.name": f"customerflow-{program}"})
     provider = TracerProvider(resource=resource)
-    if os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT") or os.environ.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"):
+    if _are_taken("TRACES"):
         provider.add_span_processor(_Batches(OTLPSpanExporter()))
     trace.set_tracer_provider(provider)
     metrics.configure(resource)
     _configure_logs(program, log_level)
+    if _are_taken("LOGS"):
+        _send_logs(resource, _LogBatches(OTLPLogExporter()))
     sys.excepthook = _log_uncaught
+
+
+def _are_taken(what: str) -> bool:
+    return any(os.environ.get(f"OTEL_EXPORTER_OTLP_{name}") for name in ("ENDPOINT", f"{what}_ENDPOINT"))
 
 
 class _Batches(BatchSpanProcessor):
@@ -77,12 +88,20 @@ class _Batches(BatchSpanProcessor):
         self._batch_processor.shutdown(LAST_TRACES_MS)
 
 
+class _LogBatches(BatchLogRecordProcessor):
+    def shutdown(self) -> None:
+        self._batch_processor.shutdown(LAST_LOGS_MS)
+
+
 def shut_down() -> None:
-    """Send what is still buffered, if somebody takes it within `LAST_TRACES_MS` and `metrics.LAST_METRICS_MS`."""
+    """Send what is still buffered, if somebody takes it within two seconds."""
+    work: list[Callable[[], None]] = [metrics.shut_down]
     provider = trace.get_tracer_provider()
     if isinstance(provider, TracerProvider):
-        provider.shutdown()
-    metrics.shut_down()
+        work.append(provider.shutdown)
+    work += [handler.shut_down for handler in logging.getLogger().handlers if isinstance(handler, _Sending)]
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(lambda one: one(), work))
 
 
 def span(tracer: Tracer, name: str, **options: Any) -> AbstractContextManager[Span]:
@@ -285,6 +304,39 @@ def _configure_logs(program: str, level: str) -> None:
     # they log as errors, again and again, what is raised to us as well
     for noisy in ("aiormq", "aio_pika"):
         logging.getLogger(noisy).setLevel(logging.CRITICAL)
+
+
+class _Sending(logging.Handler):
+    """Sends each line as it is written, in the trace in which it is."""
+
+    def __init__(self, resource: Resource, processor: LogRecordProcessor) -> None:
+        super().__init__()
+        self._provider = LoggerProvider(resource, shutdown_on_exit=False)
+        self._provider.add_log_record_processor(processor)
+        self._logger = self._provider.get_logger("customerflow")
+        self.shut_down = self._provider.shutdown
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.name.startswith("opentelemetry"):
+            return  # it would send that it cannot send
+        self._logger.emit(
+            LogRecord(
+                timestamp=int(record.created * 1e9),
+                context=contexts.get_current(),
+                severity_text=record.levelname,
+                # debug is 5, info 9, warning 13, error 17, critical 21
+                severity_number=SeverityNumber(min(1 + record.levelno // 10 * 4, 21)),
+                body=self.format(record),
+            )
+        )
+
+
+def _send_logs(resource: Resource, processor: LogRecordProcessor) -> None:
+    """Beside writing them."""
+    root = logging.getLogger()
+    sending = _Sending(resource, processor)
+    sending.setFormatter(root.handlers[0].formatter)
+    root.addHandler(sending)
 
 
 def _serialize(entry: MutableMapping[str, Any], **_: Any) -> str:
