@@ -6,6 +6,7 @@ import asyncio
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 from customerflow_shared import service, telemetry
 from customerflow_shared.settings import Listen
@@ -44,7 +45,14 @@ async def ending() -> None:
     await asyncio.sleep(0.2)
 
 
-WORK = {"healthy": for_ever, "slow": for_ever, "crowded": for_ever, "failing": failing, "ending": ending}
+WORK = {
+    "healthy": for_ever,
+    "slow": for_ever,
+    "crowded": for_ever,
+    "limited": for_ever,
+    "failing": failing,
+    "ending": ending,
+}
 
 
 def main(name: str, port: int, drain_delay: float) -> None:
@@ -69,8 +77,11 @@ def main(name: str, port: int, drain_delay: float) -> None:
     app = service.create("Test", "A program of the tests.", handlers=handlers, health=health, lifespan=[lifespan])
     if name == "crowded":
         service.MOST_CONNECTIONS = 3
-    deadline = 0.2 if name == "slow" else 8.0
-    service.run(app, health, Listen(port=port, drain_delay=drain_delay, request_deadline=deadline))
+    further: dict[str, dict[str, Any]] = {
+        "slow": {"request_deadline": 0.2},
+        "limited": {"rate_limit": "2/60", "trusted_proxies": "127.0.0.1"},
+    }
+    service.run(app, health, Listen(port=port, drain_delay=drain_delay, **further.get(name, {})))
 
 
 if __name__ == "__main__":

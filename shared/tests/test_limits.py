@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from customerflow_shared import limits
-from customerflow_shared.limits import Limited, Quota, clients
+from customerflow_shared.limits import Limited, Quota, clients, told_by_proxy, trusted
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -283,7 +283,7 @@ def forwarded(*values: str) -> Headers:
 
 
 @pytest.mark.parametrize(
-    ("trusted", "peer", "headers", "client"),
+    ("proxies", "peer", "headers", "client"),
     [
         ("", "192.0.2.1", [], "192.0.2.1"),
         ("", "10.0.0.1", forwarded("203.0.113.9"), "10.0.0.1"),
@@ -303,12 +303,28 @@ def forwarded(*values: str) -> Headers:
     ],
 )
 def test_a_client_is_where_the_request_comes_from_as_far_as_that_can_be_believed(
-    trusted: str, peer: str, headers: Headers, client: str
+    proxies: str, peer: str, headers: Headers, client: str
 ) -> None:
-    assert clients(trusted)(scope_of(peer=peer, headers=headers)) == client
+    assert clients(trusted(proxies))(scope_of(peer=peer, headers=headers)) == client
 
 
-@pytest.mark.parametrize("trusted", ["nobody", "10.0.0.0/33", "10.0.0.1/8", "10.0.0.1 10.0.0.2"])
-def test_what_is_no_network_is_not_trusted_by_mistake(trusted: str) -> None:
+@pytest.mark.parametrize("proxies", ["nobody", "10.0.0.0/33", "10.0.0.1/8", "10.0.0.1 10.0.0.2"])
+def test_what_is_no_network_is_not_trusted_by_mistake(proxies: str) -> None:
     with pytest.raises(limits.UnfitProxies):
-        clients(trusted)
+        trusted(proxies)
+
+
+@pytest.mark.parametrize(
+    ("line", "client"),
+    [
+        (b"PROXY TCP4 203.0.113.9 10.0.0.1 4711 8080", ("203.0.113.9", 4711)),
+        (b"PROXY TCP6 2001:db8::9 ::1 4711 8080", ("2001:db8::9", 4711)),
+        (b"PROXY UNKNOWN", None),
+        (b"PROXY TCP4 rubbish 10.0.0.1 4711 8080", None),
+        (b"PROXY TCP4 203.0.113.9 10.0.0.1 port 8080", None),
+        (b"PROXY TCP4 203.0.113.9", None),
+        (b"PROXY \xff\xfe", None),
+    ],
+)
+def test_a_proxy_tells_whose_bytes_it_passes_on(line: bytes, client: tuple[str, int] | None) -> None:
+    assert told_by_proxy(line) == client

@@ -182,6 +182,25 @@ def test_who_comes_while_there_are_too_many_connections_is_told_so_and_let_go(pr
         connection.close()
 
 
+@pytest.mark.parametrize("tells", ["a header", "the first line"])
+def test_a_client_has_its_quota_also_behind_a_proxy(program: Program, tells: str) -> None:
+    running = program("limited").wait_live()
+    host, port = running.url.removeprefix("http://").split(":")
+
+    def ask(client: str) -> str:
+        first = f"PROXY TCP4 {client} 127.0.0.1 4711 {port}\r\n" if tells == "the first line" else ""
+        header = f"X-Forwarded-For: 192.0.2.1, {client}\r\n" if tells == "a header" else ""
+        with socket.create_connection((host, int(port))) as connection:
+            connection.sendall(f"{first}GET /docs HTTP/1.1\r\nHost: x\r\n{header}Connection: close\r\n\r\n".encode())
+            return b"".join(iter(lambda: connection.recv(65536), b"")).decode()
+
+    told = [ask("203.0.113.9") for _ in range(3)]
+    assert [one.split()[1] for one in told] == ["200", "200", "429"]
+    assert 'ratelimit: "client";r=1;t=30\r\n' in told[0]
+    assert "retry-after: 30\r\n" in told[2]
+    assert ask("203.0.113.10").split()[1] == "200"
+
+
 def test_a_request_that_is_late_is_answered_for_the_application(program: Program) -> None:
     running = program("slow").wait_live()
     answer = httpx.get(running.url + "/slow")

@@ -95,23 +95,24 @@ def quota(text: str) -> Quota | None:
     return Quota(int(size), float(window)) if text else None
 
 
-def clients(trusted: str) -> Client:
-    """By the address that the request comes from; behind a proxy that is trusted, by the last address in
-    X-Forwarded-For that is not trusted itself, for what stands before that anybody may have written.
-
-    `trusted` are addresses and networks, separated by commas. Raises UnfitProxies.
-    """
+def trusted(proxies: str) -> Callable[[str], bool]:
+    """Whether an address is among these addresses and networks, separated by commas. Raises UnfitProxies."""
     try:
-        networks = [ipaddress.ip_network(one.strip()) for one in trusted.split(",") if one.strip()]
+        networks = [ipaddress.ip_network(one.strip()) for one in proxies.split(",") if one.strip()]
     except ValueError:
         raise UnfitProxies("Expected addresses and networks, separated by commas") from None
-    if not networks:
-        return _by_peer
 
     @lru_cache(10_000)
-    def is_trusted(text: str) -> bool:
-        address = _address(text)
-        return address is not None and any(address in network for network in networks)
+    def among_them(address: Address) -> bool:
+        return any(address in network for network in networks)
+
+    return lambda text: (address := _address(text)) is not None and among_them(address)
+
+
+def clients(is_trusted: Callable[[str], bool]) -> Client:
+    """By the address that the request comes from; behind a proxy that is trusted, by the last address in
+    X-Forwarded-For that is not trusted itself, for what stands before that anybody may have written.
+    """
 
     def client(scope: Any) -> str:
         peer: str = scope["client"][0]
@@ -120,7 +121,8 @@ def clients(trusted: str) -> Client:
     return client
 
 
-def _by_peer(scope: Any) -> str:
+def by_peer(scope: Any) -> str:
+    """By the address that the request comes from."""
     return _of(scope["client"][0])
 
 
@@ -166,6 +168,14 @@ def _parsed(text: str) -> Address | None:
 
 def _told(quota: Quota, left: int, seconds: float) -> list[Header]:
     return [(b"ratelimit-policy", quota.policy), (b"ratelimit", _STANDING % (left, ceil(seconds)))]
+
+
+def told_by_proxy(line: bytes) -> tuple[str, int] | None:
+    """The client's address and port, by the line with which a proxy that passes bytes on begins (PROXY protocol 1)."""
+    match line.split(b" "):
+        case [b"PROXY", b"TCP4" | b"TCP6", source, _, port, _] if _address(source.decode("latin-1")) and port.isdigit():
+            return source.decode(), int(port)
+    return None
 
 
 class _Answer(NamedTuple):
@@ -219,7 +229,7 @@ class Limited:
         most: int,
         deadline: float,
         quota: Quota | None = None,
-        client: Client = _by_peer,
+        client: Client = by_peer,
     ) -> None:
         self._app = app
         self._most = most

@@ -238,6 +238,24 @@ class _Connection(HttpToolsProtocol):
         return 0.0 if timer is None else self.loop.time() - timer.when() + self.timeout_keep_alive
 
 
+def _behind(is_trusted: Callable[[str], bool]) -> type[_Connection]:
+    """From a proxy that is trusted, and may tell first whose bytes it passes on (PROXY protocol 1, in one piece)."""
+
+    class Forwarded(_Connection):
+        _began = False
+
+        def data_received(self, data: bytes) -> None:
+            if not self._began:
+                self._began = True
+                if data.startswith(b"PROXY ") and self.client and is_trusted(self.client[0]):
+                    line, _, data = data.partition(b"\r\n")
+                    self.client = limits.told_by_proxy(line) or self.client
+            if data:
+                super().data_received(data)
+
+    return Forwarded
+
+
 _SO_ATTACH_FILTER = 26  # of Linux, see socket(7)
 _INSTRUCTIONS = ((0x30, 0, 0, 13), (0x45, 0, 1, 0x02), (0x06, 0, 0, 0), (0x06, 0, 0, 0xFFFFFFFF))
 _FILTER = ctypes.create_string_buffer(b"".join(struct.pack("=HBBI", *one) for one in _INSTRUCTIONS))
@@ -356,13 +374,14 @@ def collect_rarely() -> None:
 
 def server(app: ASGIApp, health: Health, settings: Listen) -> uvicorn.Server:
     """What `run` runs."""
+    is_trusted = limits.trusted(settings.trusted_proxies)
     measured: Any = measuring.Measured(tracing.traced(_without_texts(app)))
     limited: Any = Limited(
         measured,
         most=settings.max_requests,
         deadline=settings.request_deadline,
         quota=limits.quota(settings.rate_limit),
-        client=limits.clients(settings.trusted_proxies),
+        client=limits.clients(is_trusted) if settings.trusted_proxies else limits.by_peer,
     )
     config = uvicorn.Config(
         limited,
@@ -372,7 +391,7 @@ def server(app: ASGIApp, health: Health, settings: Listen) -> uvicorn.Server:
         access_log=False,
         timeout_keep_alive=KEPT_SECONDS,
         loop="uvloop",
-        http=_Connection,
+        http=_behind(is_trusted) if settings.trusted_proxies else _Connection,
         server_header=False,
         # a pipelined request is no child of the one before it
         reset_contextvars=True,
