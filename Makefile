@@ -27,6 +27,10 @@ status: $(READY)  ## Show what runs and where
 logs: $(READY)  ## Follow the logs of all processes
 	@$(LOCAL) logs $(INSTANCE) --follow
 
+.PHONY: trace
+trace: $(READY)  ## Send one command to what `make demo` has started, and draw its trace through all programs
+	@$(LOCAL) trace
+
 .PHONY: rebuild
 rebuild: $(READY)  ## Build the read model again beside the live one, then switch
 	@eval "$$($(LOCAL) env $(INSTANCE))" && $(PY) -m customerflow_projector rebuild
@@ -66,6 +70,26 @@ chaos: $(READY)  ## Kill every part again and again while commands arrive, then 
 observe: COMMANDS ?= 20000
 observe: $(READY)  ## Follow COMMANDS=20000 as an outsider, relay and broker killed 10 times; STOPPED=30 stops a partner instead
 	@$(PY) tests-e2e/observer.py --commands $(COMMANDS) $(if $(STOPPED),--stopped-partner $(STOPPED))
+
+.PHONY: rolling
+rolling: SECONDS ?= 300
+rolling: $(READY)  ## Restart a copy of each program every 10 s for SECONDS=300 while clients work; none may notice
+	@$(PY) tests-e2e/rolling.py --seconds $(SECONDS)
+
+.PHONY: overload
+overload: SECONDS ?= 60
+overload: TIMES ?= 3
+overload: $(READY)  ## Ask for TIMES=3 as much as can be done, for SECONDS=60: who is served, who refused, and how soon
+	@$(PY) tests-e2e/overload.py --seconds $(SECONDS) --times $(TIMES)
+
+.PHONY: alerts
+alerts: $(READY)  ## Check the alert rules and run their tests, by Prometheus' own promtool
+	@$(PY) -m customerflow_local.promtool check rules deploy/observability/alerts.yml
+	@$(PY) -m customerflow_local.promtool test rules deploy/observability/alerts-test.yml
+
+.PHONY: dashboards
+dashboards: $(READY)  ## Write Grafana's dashboards anew, from deploy/local/src/customerflow_local/dashboards.py
+	@$(PY) -m customerflow_local.dashboards
 
 BENCH := $(PY) -m customerflow_bench
 

@@ -132,3 +132,20 @@ def test_each_alert_says_what_to_do() -> None:
         assert rule["labels"]["severity"] in ("page", "ticket")
         assert len(rule["annotations"]["runbook"]) > 60, rule["alert"]
         assert rule["annotations"]["summary"]
+
+
+def test_what_compose_mounts_is_there() -> None:
+    compose = yaml.safe_load((FOLDER.parents[1] / "docker-compose.yml").read_text())
+    shown = compose["services"]["observability"]
+    assert shown["profiles"] == ["observability"], "it is started only when it is asked for"
+    mounted = {target: source for source, target, _ in (one.split(":") for one in shown["volumes"])}
+    assert all((FOLDER.parents[1] / source).exists() for source in mounted.values())
+    home = Path(shown["environment"]["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"])
+    assert (FOLDER.parents[1] / mounted[str(home.parent)] / home.name).exists()
+    (provider,) = yaml.safe_load((FOLDER / "grafana-dashboards.yml").read_text())["providers"]
+    assert provider["options"]["path"] in mounted
+    (rules,) = yaml.safe_load((FOLDER / "prometheus-otlp.yml").read_text())["rule_files"]
+    assert mounted[rules].endswith("alerts.yml")
+    for program in ("command", "relay", "projector", "query"):
+        assert "OTEL_EXPORTER_OTLP_ENDPOINT" in compose["services"][program]["environment"]
+        assert set(compose["services"][program]["networks"]) & set(shown["networks"])

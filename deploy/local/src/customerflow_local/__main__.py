@@ -3,11 +3,13 @@
 import asyncio
 import os
 import shlex
+from collections.abc import Mapping
 
 import rich_click as click
 from rich.console import Console
 from rich.table import Table
 
+from customerflow_local import waterfall
 from customerflow_local.demo import Interfaces, drive
 from customerflow_local.errors import LocalStackError
 from customerflow_local.instance import PREFERRED_PORTS, RUN
@@ -60,9 +62,15 @@ def _up(stack: Stack, *, servers_only: bool = False, replicas: dict[str, int] | 
             stack.start_servers()
             if not servers_only:
                 status.update("starting the four programs")
-                stack.start_programs(replicas)
+                stack.start_programs(replicas, _traceable(stack))
     except LocalStackError as error:
         raise _Failure(error) from error
+
+
+def _traceable(stack: Stack) -> Mapping[str, str]:
+    """That of `make trace`, unless its traces go elsewhere."""
+    elsewhere = os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT")
+    return waterfall.SETTINGS if stack.instance.folder.name == "demo" and not elsewhere else {}
 
 
 @cli.command()
@@ -161,12 +169,25 @@ def demo(customers: int) -> None:
     stack = _stack("demo")
     _up(stack)
     try:
-        interfaces = Interfaces(stack.url("command"), stack.url("query"), stack.env["CF_DELIVERY_TOKEN"])
+        interfaces = Interfaces(
+            stack.url("command"), stack.url("query"), stack.env["CF_DELIVERY_TOKEN"], tuple(stack.urls.values())
+        )
         asyncio.run(drive(interfaces, customers, _console))
     except LocalStackError as error:
         raise _Failure(error) from error
     _print_status("demo")
     _console.print("It goes on running: open an address above, or end it with [bold]make stop[/bold].")
+
+
+@cli.command()
+def trace() -> None:
+    """Register one customer where `demo` runs, and show its trace through all programs."""
+    stack = _stack("demo")
+    _up(stack)
+    try:
+        waterfall.draw(waterfall.traced_command(stack.url("command")), _console)
+    except LocalStackError as error:
+        raise _Failure(error) from error
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import asyncio
 import json
 import secrets
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import islice
@@ -23,6 +23,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
+from customerflow_local import gauges
 from customerflow_local.errors import LocalStackError
 from customerflow_local.names import Invented, invent
 
@@ -38,6 +39,8 @@ class Interfaces:
     command: str
     query: str
     delivery_token: str
+    measured: tuple[str, ...] = ()
+    """The programs that tell what they measure; it is shown while the customers live their lives."""
 
 
 @dataclass
@@ -236,7 +239,7 @@ async def drive(interfaces: Interfaces, customers: int, console: Console) -> Non
     """Run the demonstration and print what it shows; raise at the first answer that is not as it should be."""
     *invented, newcomer = islice(invent(secrets.token_hex(3)), customers + 1)
     async with _client(interfaces) as client:
-        known = await _lives(client, invented, console)
+        known = await _lives(client, invented, console, interfaces.measured)
         _print_figures(client.figures, customers, console)
         table = Table("asked", "answered")
         async for asked, answered in scenes(client, newcomer, invented[0]):
@@ -265,10 +268,13 @@ async def _client(interfaces: Interfaces) -> AsyncIterator[Client]:
         yield Client(command, query, interfaces.delivery_token)
 
 
-async def _lives(client: Client, invented: list[Invented], console: Console) -> list[Known]:
+async def _lives(
+    client: Client, invented: list[Invented], console: Console, measured: Sequence[str] = ()
+) -> list[Known]:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     turn = asyncio.Semaphore(_AT_ONCE)
-    with Progress(*columns, console=console, transient=True) as progress:
+    progress = Progress(*columns, console=console)
+    async with gauges.beside(progress, measured, console):
         task = progress.add_task("customers live their lives", total=len(invented))
 
         async def one(number: int, customer: Invented) -> Known:
