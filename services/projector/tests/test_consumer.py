@@ -51,9 +51,13 @@ async def begun(redis: Redis, generation: str) -> None:
 
 @asynccontextmanager
 async def consuming(
-    url: str, model: ReadModel, applier: Applier | None = None, name: str = "one"
+    url: str,
+    model: ReadModel,
+    applier: Applier | None = None,
+    name: str = "one",
+    projects: Callable[[], bool] = lambda: True,
 ) -> AsyncIterator[Consumer]:
-    it = Consumer(url, name, model, applier or Applier(model, EventStore(HISTORY)))
+    it = Consumer(url, name, model, applier or Applier(model, EventStore(HISTORY)), projects)
     async with running(it.run):
         yield it
 
@@ -377,3 +381,65 @@ async def test_order_is_kept_between_replicas_that_come_and_go(
     for versions in seen.values():
         for place, version in enumerate(versions):
             assert version <= max(versions[:place], default=0) + 1
+
+
+async def test_while_nothing_is_to_be_applied_events_wait_in_their_queues_and_then_none_is_missing(
+    queues: Broker, cf_amqp_url: str, model: ReadModel
+) -> None:
+    projects, store = True, EventStore()
+    before, meanwhile = HISTORY[: len(HISTORY) // 2], HISTORY[len(HISTORY) // 2 :]
+
+    async def all_wait() -> bool:
+        return await queues.waiting() == len(meanwhile)
+
+    async with consuming(cf_amqp_url, model, Applier(model, store), projects=lambda: projects) as it:
+        await queues.publish(before)
+        await until(holds(model, before))
+        projects = False
+        await asyncio.sleep(2 * consumer.LOOK_EVERY)
+        await queues.publish(meanwhile)
+        await until(all_wait)
+        await asyncio.sleep(2 * consumer.LOOK_EVERY)
+        assert await all_wait()
+        assert await holds(model, before)()
+        assert it.connected
+        projects = True
+        await until(holds(model, HISTORY))
+    assert (await queues.waiting(), store.asked) == (0, 0)  # in order: no gap had to be filled
+
+
+async def test_a_switch_that_goes_to_and_fro_while_events_arrive_loses_none(
+    queues: Broker, cf_amqp_url: str, model: ReadModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(consumer, "LOOK_EVERY", 0.02)
+    projects = True
+    async with consuming(cf_amqp_url, model, projects=lambda: projects):
+        for first in range(0, len(HISTORY), 5):
+            await queues.publish(HISTORY[first : first + 5])
+            projects = not projects
+            await asyncio.sleep(random.uniform(0, 0.1))
+        projects = True
+        await until(holds(model, HISTORY))
+        await asyncio.sleep(0.5)
+    assert await queues.waiting() == 0
+
+
+async def test_a_connection_that_is_lost_while_nothing_is_to_be_applied_is_made_again(
+    queues: Broker, cf_amqp_url: str, model: ReadModel
+) -> None:
+    projects = False
+    async with broker.wired(cf_amqp_url) as wire, consuming(wire.url, model, projects=lambda: projects) as it:
+
+        async def connected() -> bool:
+            return it.connected
+
+        async def disconnected() -> bool:
+            return not it.connected
+
+        await until(connected)
+        wire.cut()
+        await until(disconnected)
+        await until(connected)
+        await queues.publish(HISTORY)
+        projects = True
+        await until(holds(model, HISTORY))

@@ -33,8 +33,10 @@ def _hurried(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @asynccontextmanager
-async def kept(model: ReadModel, store: EventStore, applier: Applier | None = None) -> AsyncIterator[Keeper]:
-    it = Keeper(model, store, applier or Applier(model, store))
+async def kept(
+    model: ReadModel, store: EventStore, applier: Applier | None = None, projects: Callable[[], bool] = lambda: True
+) -> AsyncIterator[Keeper]:
+    it = Keeper(model, store, applier or Applier(model, store), projects)
     async with running(it.run):
         yield it
 
@@ -360,3 +362,22 @@ def test_progress_is_told_with_rate_and_time_left() -> None:
         "1,600 of 3,000 events, 100 a second, 14 seconds left",
         "3,000 of 3,000 events, 200 a second, 0 seconds left",
     ]
+
+
+async def test_while_nothing_is_to_be_applied_the_keeper_applies_nothing(model: ReadModel, redis: Redis) -> None:
+    projects = False
+    await fill(model, HISTORY[:10])
+    async with kept(model, EventStore(HISTORY), projects=lambda: projects) as it:
+        await asyncio.sleep(0.5)
+        assert await holds(model, HISTORY[:10])()
+        projects = True
+        await until(holds(model, HISTORY))
+        projects = False
+        await asyncio.sleep(0.1)
+        await redis.flushdb()
+        await asyncio.sleep(0.5)
+        with pytest.raises(ReadModelNotReady):  # that nothing is applied does not make it look whole
+            await it.check()
+        projects = True
+        await until(ready(it))
+        assert await holds(model, HISTORY)()
