@@ -39,7 +39,7 @@ HttpRequest: TypeAlias = litestar.Request[Any, Any, Any]
 
 DEFAULT_LIMIT = 50
 MAX_LIMIT = 200
-RETRY_WITHIN = 10.0  # seconds, after which no other customer is begun
+RETRY_WITHIN = 5.0  # seconds, after which no other customer is begun; a request may last for 8
 SOMEBODY = "service:operator"
 
 
@@ -196,7 +196,7 @@ async def retry_parked_customer(
     **_documented(
         "Apply the events of all parked customers now",
         Answer(
-            "How far it has come within 10 seconds.",
+            "How far it has come within 5 seconds.",
             RetriedAll,
             example={"applied": 12, "stillParked": 1, "left": 0},
         ),
