@@ -50,6 +50,7 @@ WORK = {
     "slow": for_ever,
     "crowded": for_ever,
     "limited": for_ever,
+    "misled": for_ever,
     "failing": failing,
     "ending": ending,
 }
@@ -79,6 +80,7 @@ def main(name: str, port: int, drain_delay: float) -> None:
         service.MOST_CONNECTIONS = 3
     further: dict[str, dict[str, Any]] = {
         "slow": {"request_deadline": 0.2},
+        "misled": {"trusted_proxies": SECRET},
         "limited": {"rate_limit": "2/60", "trusted_proxies": "127.0.0.1"},
     }
     service.run(app, health, Listen(port=port, drain_delay=drain_delay, **further.get(name, {})))

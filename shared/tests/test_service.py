@@ -201,6 +201,14 @@ def test_a_client_has_its_quota_also_behind_a_proxy(program: Program, tells: str
     assert ask("203.0.113.10").split()[1] == "200"
 
 
+def test_a_program_that_is_to_trust_who_knows_whom_does_not_start(program: Program) -> None:
+    running = program("misled")
+    output = running.output()
+    assert running.process.returncode == 2
+    assert "CF_TRUSTED_PROXIES: Expected addresses" in output
+    assert SECRET not in output
+
+
 def test_a_request_that_is_late_is_answered_for_the_application(program: Program) -> None:
     running = program("slow").wait_live()
     answer = httpx.get(running.url + "/slow")

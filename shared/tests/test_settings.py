@@ -106,3 +106,15 @@ def test_what_is_no_such_key_is_a_fault_that_does_not_show_it(text: str) -> None
     (fault,) = caught.value.faults
     assert fault.startswith("CF_KEY: ")
     assert not text or text not in fault
+
+
+@pytest.mark.parametrize("limit", ["600/60", "1/1", ""])
+def test_a_rate_limit_is_a_number_of_requests_and_of_seconds(limit: str) -> None:
+    assert settings.load(Example, FIT | {"CF_RATE_LIMIT": limit}).rate_limit == limit
+
+
+@pytest.mark.parametrize("limit", ["600", "0/60", "600/0", "600/60s", "-1/60", "600/60\n", "1e3/60", "/"])
+def test_what_is_no_rate_limit_is_a_fault(limit: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        settings.load(Example, FIT | {"CF_RATE_LIMIT": limit})
+    assert [fault.split(":")[0] for fault in caught.value.faults] == ["CF_RATE_LIMIT"]
