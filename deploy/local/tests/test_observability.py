@@ -18,13 +18,13 @@ ALERTS = FOLDER / "alerts.yml"
 INSTRUMENTED = (
     "customerflow_shared.measuring",
     "customerflow_shared.conventions",
+    "customerflow_shared.limits",
     "customerflow_shared.outside.meters",
     "customerflow_command.app",
     "customerflow_projector.app",
     "customerflow_query.app",
 )
 OF_PROMETHEUS = {"le", "job", "instance"}
-_METRIC = re.compile(r"\b(?:customerflow|http|db|messaging|process)_\w+")
 
 
 def rules() -> list[dict[str, Any]]:
@@ -61,8 +61,7 @@ def test_what_is_asked_for_is_measured(place: str, expression: str) -> None:
     without_values = re.sub(r'"[^"]*"', "", expression)
     selected = re.findall(r"(\w+)\{([^}]*)\}", without_values)
     grouped = re.findall(r"\bby \(([^)]*)\)", without_values)
-    bare = re.sub(r"\{[^}]*\}|\bby \([^)]*\)", "", without_values)
-    asked = set(_METRIC.findall(bare))
+    asked = dashboards.metrics_in(expression)
     assert asked, "no metric is asked for"
     assert asked <= known.keys()
     for metric, selectors in selected:

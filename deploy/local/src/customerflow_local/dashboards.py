@@ -4,6 +4,7 @@ They work on what Prometheus has scraped and on what it was sent by OTLP: names 
 """
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 FOLDER = Path(__file__).resolve().parents[4] / "deploy/observability/dashboards"
 
 _WIDTH, _HEIGHT, _COLUMNS = 8, 8, 3
+_METRIC = re.compile(r"\b(?:customerflow|http|db|messaging|process)_\w+")
 _BY_JOB = "sum by (job) "
 
 
@@ -70,6 +72,12 @@ OVERVIEW = (
     ),
     Panel(
         "Saturation: memory", "bytes", {"{{job}} {{instance}}": "sum by (job, instance) (process_memory_usage_bytes)"}
+    ),
+    Panel(
+        "Refused before they were looked at",
+        "reqps",
+        {"{{job}} {{reason}}": rate("customerflow_requests_refused_total", "job, reason")},
+        "For there is too much under way, for a client has had its quota, or given up at the deadline.",
     ),
     Panel("Requests under way", "short", {"{{job}}": f"{_BY_JOB}(http_server_active_requests)"}),
     Panel(
@@ -269,6 +277,12 @@ PARTNERS = (
         "0 closed, 1 half-open, 2 open.",
     ),
 )
+
+
+def metrics_in(expression: str) -> set[str]:
+    """The names of the series that a query asks for, if they are of our programs."""
+    bare = re.sub(r'"[^"]*"', "", expression)
+    return set(_METRIC.findall(re.sub(r"\{[^}]*\}|\bby \([^)]*\)", "", bare)))
 
 
 def panel(panel: Panel, number: int) -> dict[str, Any]:
