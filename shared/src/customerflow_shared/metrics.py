@@ -15,7 +15,7 @@ import time
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import Any, ClassVar, Final, TypeAlias
+from typing import Any, ClassVar, Final, ParamSpec, TypeAlias, TypeVar
 
 from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
 from opentelemetry.exporter.prometheus import PrometheusMetricReader
@@ -75,6 +75,11 @@ class Instrument:
         self.description = description
         self._labels = tuple(labels)
         self._fixed = dict(fixed or {})
+        self._points: dict[Labels, Any] = {}
+        self._begin()
+
+    def _begin(self) -> None:
+        """Nothing has been measured."""
 
     def attributes(self, values: Labels) -> dict[str, Label]:
         if values is _OVERFLOW:
@@ -82,11 +87,11 @@ class Instrument:
         given = {name: value for name, value in zip(self._labels, values, strict=True) if value != ""}
         return {**self._fixed, **given}
 
-    def _key(self, points: Mapping[Labels, Any], values: Labels) -> Labels:
+    def _key(self, values: Labels) -> Labels:
         """Of a new point."""
         if len(values) != len(self._labels):
             raise ValueError(f"{self.name} has the labels {self._labels}, not {values}")
-        return values if len(points) < MOST_POINTS else _OVERFLOW
+        return values if len(self._points) < MOST_POINTS else _OVERFLOW
 
 
 class Counter(Instrument):
@@ -94,9 +99,9 @@ class Counter(Instrument):
 
     kind = "counter"
 
-    def __init__(self, *arguments: Any, **options: Any) -> None:
-        super().__init__(*arguments, **options)
-        self._points: dict[Labels, float] = {}
+    _points: dict[Labels, float]
+
+    def _begin(self) -> None:
         if not self._labels:
             self.begin()
 
@@ -108,7 +113,7 @@ class Counter(Instrument):
         try:
             self._points[values] += amount
         except KeyError:
-            key = self._key(self._points, values)
+            key = self._key(values)
             self._points[key] = self._points.get(key, 0) + amount
 
     def value(self, *values: Label) -> float:
@@ -130,16 +135,14 @@ class Gauge(Instrument):
 
     kind = "gauge"
 
-    def __init__(self, *arguments: Any, **options: Any) -> None:
-        super().__init__(*arguments, **options)
-        self._points: dict[Labels, Callable[[], float | None]] = {}
+    _points: dict[Labels, Callable[[], float | None]]
 
     def set(self, measured: float | None, *values: Label) -> None:
         self.read(lambda: measured, *values)
 
     def read(self, reading: Callable[[], float | None], *values: Label) -> None:
         """Called in another thread, at each collection; None: not known."""
-        key = values if values in self._points else self._key(self._points, values)
+        key = values if values in self._points else self._key(values)
         self._points[key] = reading
 
     def value(self, *values: Label) -> float | None:
@@ -170,11 +173,22 @@ class Histogram(Instrument):
     """`bounds` are the upper bounds of its buckets, inclusive; one more takes the rest."""
 
     kind = "histogram"
+    _points: dict[Labels, _Point]
 
-    def __init__(self, *arguments: Any, bounds: Sequence[float], **options: Any) -> None:
-        super().__init__(*arguments, **options)
+    def __init__(
+        self,
+        name: str,
+        unit: str,
+        description: str,
+        labels: Sequence[str] = (),
+        fixed: Mapping[str, Label] | None = None,
+        *,
+        bounds: Sequence[float] = SECONDS,
+    ) -> None:
         self._bounds = tuple(map(float, bounds))
-        self._points: dict[Labels, _Point] = {}
+        super().__init__(name, unit, description, labels, fixed)
+
+    def _begin(self) -> None:
         if not self._labels:
             self._point(())
 
@@ -190,7 +204,7 @@ class Histogram(Instrument):
         return sum(self._points[values].counts) if values in self._points else 0
 
     def _point(self, values: Labels) -> _Point:
-        return self._points.setdefault(self._key(self._points, values), _Point(len(self._bounds) + 1))
+        return self._points.setdefault(self._key(values), _Point(len(self._bounds) + 1))
 
     def collected(self, now: int) -> Metric:
         points = []
@@ -252,44 +266,25 @@ def _observations(instrument: Counter | Gauge, _: CallbackOptions) -> Iterable[O
 
 
 REGISTRY: Final = Registry()
+P = ParamSpec("P")
+Made = TypeVar("Made", bound=Instrument)
 
 
-def counter(
-    name: str, unit: str, description: str, labels: Sequence[str] = (), fixed: Mapping[str, Label] | None = None
-) -> Counter:
-    made = Counter(name, unit, description, labels, fixed)
-    REGISTRY.add(made)
+def _registered(make: Callable[P, Made]) -> Callable[P, Made]:
+    """The same, and `REGISTRY` has what it makes."""
+
+    def made(*arguments: P.args, **options: P.kwargs) -> Made:
+        instrument = make(*arguments, **options)
+        REGISTRY.add(instrument)
+        return instrument
+
     return made
 
 
-def up_down_counter(
-    name: str, unit: str, description: str, labels: Sequence[str] = (), fixed: Mapping[str, Label] | None = None
-) -> UpDownCounter:
-    made = UpDownCounter(name, unit, description, labels, fixed)
-    REGISTRY.add(made)
-    return made
-
-
-def gauge(
-    name: str, unit: str, description: str, labels: Sequence[str] = (), fixed: Mapping[str, Label] | None = None
-) -> Gauge:
-    made = Gauge(name, unit, description, labels, fixed)
-    REGISTRY.add(made)
-    return made
-
-
-def histogram(
-    name: str,
-    unit: str,
-    description: str,
-    labels: Sequence[str] = (),
-    fixed: Mapping[str, Label] | None = None,
-    *,
-    bounds: Sequence[float] = SECONDS,
-) -> Histogram:
-    made = Histogram(name, unit, description, labels, fixed, bounds=bounds)
-    REGISTRY.add(made)
-    return made
+counter = _registered(Counter)
+up_down_counter = _registered(UpDownCounter)
+gauge = _registered(Gauge)
+histogram = _registered(Histogram)
 
 
 class _WithHistograms(MetricReader):
@@ -364,10 +359,9 @@ def shut_down() -> None:
 
 gauge("process.uptime", "s", "Since the program has started.").read(lambda: (time.time_ns() - _BEGAN) / 1e9)
 
-_cpu = ReadCounter("process.cpu.time", "s", "Processor time that the program has taken.", ["cpu.mode"])
+_cpu = _registered(ReadCounter)("process.cpu.time", "s", "Processor time that the program has taken.", ["cpu.mode"])
 _cpu.read(lambda: limits.getrusage(limits.RUSAGE_SELF).ru_utime, "user")
 _cpu.read(lambda: limits.getrusage(limits.RUSAGE_SELF).ru_stime, "system")
-REGISTRY.add(_cpu)
 
 
 def _resident() -> float | None:
