@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Iterator
 from typing import Any
+from uuid import UUID
 
 import pytest
 import structlog
@@ -83,6 +84,16 @@ def test_what_is_logged_in_a_span_has_its_ids(lines: Lines, tracer: trace.Tracer
     line = lines.only()
     assert line["trace_id"] == trace.format_trace_id(context.trace_id)
     assert line["span_id"] == trace.format_span_id(context.span_id)
+
+
+def test_what_is_logged_while_a_command_is_carried_out_has_its_correlation_id(lines: Lines) -> None:
+    token = telemetry.CORRELATION.set(UUID(int=7))
+    log.info("deciding")
+    telemetry.CORRELATION.reset(token)
+    log.info("done")
+    during, after = lines.read()
+    assert during["correlation_id"] == str(UUID(int=7))
+    assert "correlation_id" not in after
 
 
 def test_a_line_is_sent_as_it_is_written(lines: Lines, tracer: trace.Tracer) -> None:

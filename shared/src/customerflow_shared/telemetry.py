@@ -1,8 +1,8 @@
 """Logs, traces and metrics, set up in one call.
 
-Logs are JSON lines on standard output with trace and span ids. Logs and traces carry no personal data: a foreign
-exception is shown by type and place only, for its text may quote what it was given, and a line that a library logs by
-its template. All of it goes out by OTLP when OTEL_EXPORTER_OTLP_ENDPOINT is set.
+Logs are JSON lines on standard output with trace, span and correlation ids. Logs and traces carry no personal data: a
+foreign exception is shown by type and place only, for its text may quote what it was given, and a line that a library
+logs by its template. All of it goes out by OTLP when OTEL_EXPORTER_OTLP_ENDPOINT is set.
 """
 
 import contextvars
@@ -18,6 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from types import TracebackType
 from typing import Any
+from uuid import UUID
 
 import msgspec
 import structlog
@@ -55,6 +56,9 @@ log = structlog.get_logger()
 LAST_TRACES_MS = LAST_LOGS_MS = 2000
 SILENT = contexts.set_value(contexts._SUPPRESS_INSTRUMENTATION_KEY, True, Context())
 """In which instrumented libraries make no spans: they would build them before they ask whether anybody records them."""
+
+CORRELATION: contextvars.ContextVar[UUID | None] = contextvars.ContextVar("correlation", default=None)
+"""Of what is done now; log lines tell it."""
 
 _OTHERS = contexts.create_key("customerflow.others")
 """The spans, in other traces, of the work that is the current span's."""
@@ -274,7 +278,7 @@ def _configure_logs(program: str, level: str) -> None:
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         with_program,
-        _with_trace_ids,
+        _with_ids,
         _with_exception,
     ]
     structlog.configure(
@@ -359,11 +363,13 @@ def _log_uncaught(_: type[BaseException], error: BaseException, __: TracebackTyp
     log.critical("not caught", exc_info=error)
 
 
-def _with_trace_ids(_: Any, __: str, entry: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+def _with_ids(_: Any, __: str, entry: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     context = trace.get_current_span().get_span_context()
     if context.is_valid:
         entry["trace_id"] = trace.format_trace_id(context.trace_id)
         entry["span_id"] = trace.format_span_id(context.span_id)
+    if correlation_id := CORRELATION.get():
+        entry["correlation_id"] = str(correlation_id)
     return entry
 
 

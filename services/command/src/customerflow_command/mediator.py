@@ -131,10 +131,16 @@ async def counted(request: Request, handle: Handler) -> Outcome:
 
 
 async def traced(request: Request, handle: Handler) -> Outcome:
-    with telemetry.span(tracer, request.command.__name__) as span:
-        outcome = await handle(request)
-        span.set_attribute("customerflow.version", outcome.version)
-        return outcome
+    token = telemetry.CORRELATION.set(request.correlation_id)
+    try:
+        with telemetry.span(tracer, request.command.__name__) as span:
+            if span.is_recording():
+                span.set_attribute("customerflow.correlation_id", str(request.correlation_id))
+            outcome = await handle(request)
+            span.set_attribute("customerflow.version", outcome.version)
+            return outcome
+    finally:
+        telemetry.CORRELATION.reset(token)
 
 
 def within(seconds: float) -> Policy:

@@ -316,7 +316,14 @@ class Applier:
         )
         await self._model.park(generation, obstacle.customer_id, entry)
         _parkings.add(1)
-        log.error("customer parked", customer_id=str(obstacle.customer_id), position=entry.position, error=entry.error)
+        correlation_id = str(obstacle.metadata.correlation_id) if isinstance(obstacle, Recorded) else None
+        log.error(
+            "customer parked",
+            customer_id=str(obstacle.customer_id),
+            position=entry.position,
+            error=entry.error,
+            correlation_id=correlation_id,
+        )
 
 
 def _traced(writes: Sequence[Write], events: Mapping[UUID, Events], *, live: bool) -> AbstractContextManager[object]:
