@@ -94,6 +94,16 @@ def test_a_program_tells_what_it_has_measured(program: Program) -> None:
     assert "/metrics" not in httpx.get(running.url + "/docs/openapi.json").json()["paths"]
 
 
+def test_a_program_whose_telemetry_is_switched_off_measures_nothing(
+    program: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OTEL_SDK_DISABLED", "true")
+    running = program("healthy").wait_live()
+    assert httpx.get(running.url + "/slow").text == "done"
+    told = httpx.get(running.url + "/metrics")
+    assert (told.status_code, told.text) == (200, "")
+
+
 def test_a_program_leaves_in_time_though_nobody_takes_its_traces(
     program: Program, monkeypatch: pytest.MonkeyPatch
 ) -> None:

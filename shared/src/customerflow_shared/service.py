@@ -375,7 +375,7 @@ def collect_rarely() -> None:
 def server(app: ASGIApp, health: Health, settings: Listen) -> uvicorn.Server:
     """What `run` runs."""
     is_trusted = limits.trusted(settings.trusted_proxies)
-    measured: Any = measuring.Measured(tracing.traced(_without_texts(app)))
+    measured: Any = measuring.measured(tracing.traced(_without_texts(app)))
     limited: Any = Limited(
         measured,
         most=settings.max_requests,
