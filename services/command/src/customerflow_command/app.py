@@ -29,6 +29,7 @@ from customerflow_command import api, delivery, feed
 from customerflow_command.commit import LARGEST, GroupCommit, open_commit_engine
 from customerflow_command.customer.claims import Uniqueness
 from customerflow_command.doorbell import Doorbell, Ringer, parse_addresses
+from customerflow_command.enrichment import Enrichment
 from customerflow_command.fingerprints import Fingerprints
 from customerflow_command.idempotency import Idempotency
 from customerflow_command.mediator import (
@@ -47,6 +48,7 @@ from customerflow_command.mediator import (
 )
 from customerflow_command.outbox import Lease, Outbox
 from customerflow_command.personal import MasterKeys, Pepper
+from customerflow_command.postal_codes import PostalCodes, parse_providers
 from customerflow_command.publishing import cloud_events
 from customerflow_command.relay import Relay
 from customerflow_command.schema import SCHEMA
@@ -144,10 +146,12 @@ def command_api(config: ApiSettings) -> tuple[Litestar, service.Health]:
     keys, pepper = _secrets(config)
     faults: list[str] = []
     addresses = _parsed("CF_RELAY_DOORBELL", parse_addresses, config.relay_doorbell, faults)
-    if addresses is None:
+    providers = _parsed("CF_POSTAL_PROVIDERS", parse_providers, config.postal_providers, faults)
+    if addresses is None or providers is None:
         settings.exit_with_faults(faults)
 
     flags = open_flags(config)
+    postal_codes = PostalCodes(providers, config.enrichment_patience)
     ringer = Ringer(addresses)
     engine = database.open_engine(config.mysql_url, connections=config.mysql_connections)
     side = _write_side(
@@ -168,6 +172,7 @@ def command_api(config: ApiSettings) -> tuple[Litestar, service.Health]:
     async def lifespan(_: Litestar) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
             stack.push_async_callback(engine.dispose)
+            stack.push_async_callback(postal_codes.close)
             stack.callback(flags.close)
             stack.callback(ringer.close)
             await stack.enter_async_context(service.background("flags", flags.watch))
@@ -190,6 +195,7 @@ def command_api(config: ApiSettings) -> tuple[Litestar, service.Health]:
         require_key=config.require_idempotency_key,
         codes=Codes(pepper),
         choose=flags.choose,
+        enrichment=Enrichment(postal_codes) if providers else None,
     )
     app = service.create(
         "CustomerFlow commands",
@@ -198,12 +204,19 @@ def command_api(config: ApiSettings) -> tuple[Litestar, service.Health]:
             *api.ROUTES,
             *internal(config.feed_token, feed.ROUTES),
             *internal(config.delivery_token, delivery.ROUTES),
+            *(api.POSTAL_CODES if providers else []),
             *routers(config.operator_token),
         ],
         health=health,
         lifespan=[lifespan],
         translations=api.TRANSLATIONS,
-        dependencies={"customers": customers, "store": side.store, "codes": Codes(pepper), "flags": flags},
+        dependencies={
+            "customers": customers,
+            "store": side.store,
+            "codes": Codes(pepper),
+            "flags": flags,
+            "postal_codes": postal_codes,
+        },
     )
     return app, health
 

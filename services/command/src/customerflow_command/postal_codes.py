@@ -29,7 +29,7 @@ POLICY = Policy(
     failures=4,
     window=8,
     memory=60,
-    open_for=5,
+    open_for=2,
     open_at_most=60,
     largest_body=16 * 1024,
 )

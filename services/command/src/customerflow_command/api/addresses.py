@@ -37,9 +37,13 @@ from customerflow_command.inputs.bodies import AddressBody, AddressChangeBody, D
 async def add_address(
     request: HttpRequest, customer_id: FromPath[str], customers: NamedDependency[Customers]
 ) -> Response[AddressThere]:
-    """Postal code and region must fit the country; a city that is not known there is accepted, and noted."""
+    """Postal code and region must fit the country; a city that is not known there is accepted, and noted. Where it is
+    switched on, what an address in Brazil lacks is looked up by its postal code.
+    """
     given = await customers.take(request, JSON, customer_id)
-    return address_there(await given.change(AddAddress, lambda _: inputs.add_address(given.body, given.context)))
+    body, choices = await customers.completed_address(given.body, given.ids[0])
+    outcome = await given.change(AddAddress, lambda _: inputs.add_address(body, given.context), choices=choices)
+    return address_there(outcome)
 
 
 @patch(

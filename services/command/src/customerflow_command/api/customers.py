@@ -43,15 +43,16 @@ async def register_customer(request: HttpRequest, customers: NamedDependency[Cus
     given = await customers.take(request, JSON)
     customer_id = uuid7()
     verified = customers.choose(VERIFY_EMAIL_AT_REGISTRATION, customer_id)
+    body, choices = await customers.completed_registration(given.body, customer_id)
 
     def read(_: Customer | None) -> RegisterCustomer:
-        command = inputs.register(given.body, given.context)
+        command = inputs.register(body, given.context)
         if not verified.on:
             return command
         return structs.replace(command, verification=verification(customers.codes, given.context))
 
     try:
-        outcome = await given.send(customer_id, RegisterCustomer, read, choices=[verified])
+        outcome = await given.send(customer_id, RegisterCustomer, read, choices=[verified, *choices])
     except DatabaseRefused:
         raise
     except (DatabaseUnavailable, DeadlineExceeded) as error:

@@ -9,6 +9,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any, NamedTuple, TypeAlias
 from urllib.parse import unquote_to_bytes
 from uuid import UUID
@@ -18,6 +19,7 @@ import msgspec
 from customerflow_shared import requests
 from customerflow_shared.events import Actor
 from customerflow_shared.flags import Choice, Flag
+from customerflow_shared.flags.catalogue import ADDRESS_ENRICHMENT
 from customerflow_shared.ids import uuid7
 from customerflow_shared.inputs.body import received
 from customerflow_shared.inputs.strict_json import json_object
@@ -37,6 +39,7 @@ from customerflow_command.customer.commands import (
 )
 from customerflow_command.customer.errors import CustomerIsErased, CustomerNotFound
 from customerflow_command.customer.state import Customer
+from customerflow_command.enrichment import Completed, Enrichment
 from customerflow_command.mediator import Handler, IdempotencyKey, Outcome, Request
 from customerflow_command.preconditions import Precondition, if_match
 from customerflow_command.unit_of_work import ValueTaken
@@ -77,9 +80,23 @@ class Customers:
     require_key: bool = False
     choose: Callable[[Flag, UUID], Choice] = by_default
     """What a flag says of a customer; it goes with the command, so that its events tell it."""
+    enrichment: Enrichment | None = None
+    """None if there is nobody to ask."""
 
     def context(self) -> inputs.Context:
         return inputs.Context(now=self.now(), new_id=uuid7, personal_sources=self.personal_sources)
+
+    async def completed_registration(self, body: dict[str, Any], customer_id: UUID) -> Completed:
+        """With what its addresses lack, if that is wanted and can be found in time."""
+        if self.enrichment is None:
+            return Completed(body)
+        return await self.enrichment.of_registration(body, partial(self.choose, ADDRESS_ENRICHMENT, customer_id))
+
+    async def completed_address(self, body: dict[str, Any], customer_id: UUID) -> Completed:
+        """The same, of one address."""
+        if self.enrichment is None:
+            return Completed(body)
+        return await self.enrichment.of_address(body, partial(self.choose, ADDRESS_ENRICHMENT, customer_id))
 
     async def take(self, request: HttpRequest, accepts: Accepts, *ids: str) -> "Intake":
         """What the request says, up to its JSON. `ids` are those of the path, the customer's first.
@@ -126,7 +143,12 @@ class Intake(msgspec.Struct, frozen=True, kw_only=True):
     handler: Handler
 
     async def change(
-        self, command: type[Command], read: Callable[[Customer], Command], *, if_match_required: bool = False
+        self,
+        command: type[Command],
+        read: Callable[[Customer], Command],
+        *,
+        if_match_required: bool = False,
+        choices: Sequence[Choice] = (),
     ) -> Outcome:
         """Send a command to the customer of the path."""
 
@@ -137,7 +159,7 @@ class Intake(msgspec.Struct, frozen=True, kw_only=True):
                 inputs.nothing(self.body)
             return read(customer)
 
-        return await self.send(self.ids[0], command, read_for, if_match_required=if_match_required)
+        return await self.send(self.ids[0], command, read_for, if_match_required=if_match_required, choices=choices)
 
     async def change_for_a_reason(self, command: type[Reasoned]) -> Outcome:
         """A command that has a reason at most, and needs the version."""
