@@ -150,6 +150,22 @@ async def test_with_a_sick_provider_a_command_goes_on_as_it_came_after_a_moment(
             await asyncio.sleep(0.05)
 
 
+async def test_of_those_who_come_at_once_no_more_wait_than_the_bulkhead_takes(
+    provider: Provider, enrichment: Enrichment
+) -> None:
+    async def wait(number: int) -> float:
+        begun = time.monotonic()
+        await enrichment.of_address(HOME | {"postalCode": f"01{number:03}-000"}, ON)
+        return time.monotonic() - begun
+
+    provider.mood = Mood.HANG
+    waits = await asyncio.gather(*map(wait, range(200)))
+    assert max(waits) < PATIENCE + 0.2
+    assert sum(each >= PATIENCE for each in waits) <= POLICY.concurrent + POLICY.queued
+    waits = await asyncio.gather(*map(wait, range(200, 400)))
+    assert sum(each >= PATIENCE for each in waits) == 0
+
+
 async def test_what_came_too_late_for_one_command_is_there_for_the_next(
     provider: Provider, enrichment: Enrichment
 ) -> None:

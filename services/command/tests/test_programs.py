@@ -186,6 +186,7 @@ def test_a_program_with_other_secrets_than_the_database_does_not_work_on_it(
         (["api"], "CF_MASTER_KEYS", "secret-pw"),
         (["api"], "CF_CLAIM_PEPPER", "secret-pw"),
         (["api"], "CF_RELAY_DOORBELL", "secret-pw"),
+        (["api"], "CF_POSTAL_PROVIDERS", "viacep=https://u:secret-pw@h"),
         (["api"], "CF_FEED_TOKEN", "secret-pw-0123456789-é"),
         (["relay"], "CF_AMQP_URL", "amqp://u:secret-pw@h:abc/"),
         (["relay"], "CF_LOG_LEVEL", "secret-pw"),

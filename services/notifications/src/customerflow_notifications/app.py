@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from datetime import timedelta
 from functools import partial
 
 from customerflow_consumer import Consumer, SqliteInbox, subscribe
@@ -17,6 +18,9 @@ from customerflow_notifications.sending import Sender
 from customerflow_notifications.services import Commands, Provider
 
 FINISHING = 10.0  # seconds
+REMEMBERED = timedelta(days=30)
+"""Longer than an event can be delivered again."""
+FORGETS_EVERY = 3600.0
 
 
 class NotificationsSettings(Listen, frozen=True, kw_only=True):
@@ -52,6 +56,11 @@ def notifications(config: NotificationsSettings) -> tuple[Litestar, service.Heal
         finished.set()
         await asyncio.Event().wait()  # it was asked to end, and is not missed
 
+    async def forget() -> None:
+        while True:
+            await inbox.forget(REMEMBERED)
+            await asyncio.sleep(FORGETS_EVERY)
+
     async def broker() -> None:
         if not consumer.connected:
             raise ConnectionError("not connected")
@@ -64,6 +73,7 @@ def notifications(config: NotificationsSettings) -> tuple[Litestar, service.Heal
             stack.callback(inbox.close)
             stack.push_async_callback(commands.client.close)
             stack.push_async_callback(provider.client.close)
+            await stack.enter_async_context(service.background("forgetting", forget))
             await stack.enter_async_context(service.background("sender", sender.run))
             await stack.enter_async_context(service.background("consumer", listen))
             stack.push_async_callback(partial(_finish, consumer.stop, finished))
