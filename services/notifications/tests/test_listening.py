@@ -1,10 +1,17 @@
 """From events to pending messages, however they are delivered."""
 
+import asyncio
+import os
+import subprocess
+import sys
 from pathlib import Path
 from uuid import UUID
 
+import msgspec
 from customerflow_consumer import SqliteInbox
+from customerflow_consumer.deliveries import Deliveries, Retries
 from customerflow_consumer.testing import prove, told
+from customerflow_contract.cloud_event import encode
 from customerflow_contract.events import CustomerEmailVerificationRequestedV1, DeliveryLinksV1
 from customerflow_notifications.listening import handlers
 from customerflow_notifications.pending import TABLE, Pending
@@ -50,3 +57,33 @@ async def test_a_message_holds_ids_and_times(tmp_path: Path) -> None:
         (message,) = await pending.due(NOW, 10)
     assert (message.event, message.customer, message.verification) == (EVENTS[0].id, UUID(int=1), UUID(int=102))
     assert (message.noted_at, message.due_at, message.expires_at) == (NOW, NOW, NOW + 900)
+
+
+def command(path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "CF_NOTIFICATIONS_DB": str(path)}
+    program = [sys.executable, "-m", "customerflow_notifications", *arguments]
+    return subprocess.run(program, env=environment, capture_output=True, text=True, timeout=60)
+
+
+def test_an_event_that_cannot_be_handled_is_listed_and_can_be_left_out(tmp_path: Path) -> None:
+    path = tmp_path / "it.db"
+    odd = told(msgspec.structs.replace(requested(1, 2), expires_at="soon"))
+
+    async def receive() -> None:
+        with SqliteInbox(path) as inbox:
+            retries = Retries(attempts=1, first_pause=0)
+            deliveries = Deliveries(handlers(Pending(inbox), lambda: NOW), inbox, retries)
+            for event in (odd, told(requested(1, 4))):
+                await deliveries.deliver(event, encode(event))
+
+    asyncio.run(receive())
+    customer = str(UUID(int=1))
+    listed = command(path, "parked").stdout
+    assert listed.startswith(f"{customer}: ValueError in requested")
+    assert listed.endswith("2 waiting\n")
+    assert command(path, "retry").returncode == 1
+    assert command(path, "discard", str(UUID(int=2)), "odd").returncode == 1
+    assert command(path, "discard", customer, "odd").returncode == 0
+    assert command(path, "parked").stdout == ""
+    with SqliteInbox(path) as inbox:
+        assert Pending(inbox).count() == 1

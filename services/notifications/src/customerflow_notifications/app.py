@@ -1,15 +1,17 @@
 """The composition root of the notifications service."""
 
 import asyncio
+import sqlite3
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from datetime import timedelta
 from functools import partial
 
+import msgspec
 from customerflow_consumer import Consumer, SqliteInbox, subscribe
 from customerflow_shared import service
-from customerflow_shared.settings import AmqpUrl, HttpUrl, Listen, Port, Token
+from customerflow_shared.settings import AmqpUrl, HttpUrl, Listen, LogLevel, Port, Token
 from litestar import Litestar
 
 from customerflow_notifications.listening import handlers
@@ -21,6 +23,13 @@ FINISHING = 10.0  # seconds
 REMEMBERED = timedelta(days=30)
 """Longer than an event can be delivered again."""
 FORGETS_EVERY = 3600.0
+
+
+class ToolSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """For the commands that look at what could not be handled, also while the program runs."""
+
+    notifications_db: str = "notifications.db"
+    log_level: LogLevel = "warning"
 
 
 class NotificationsSettings(Listen, frozen=True, kw_only=True):
@@ -87,6 +96,13 @@ def notifications(config: NotificationsSettings) -> tuple[Litestar, service.Heal
         lifespan=[lifespan],
     )
     return app, health
+
+
+@contextmanager
+def mending(config: ToolSettings) -> Iterator[Consumer[sqlite3.Connection]]:
+    """A consumer that does not listen."""
+    with SqliteInbox(config.notifications_db) as inbox:
+        yield Consumer("", "", handlers(Pending(inbox), time.time), inbox)
 
 
 async def _finish(stop: Callable[[], None], finished: asyncio.Event) -> None:
