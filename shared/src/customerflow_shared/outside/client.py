@@ -127,12 +127,12 @@ class Client:
 
     async def _in_its_place(self, build: Build, read: Callable[[Answer], T], tries: int) -> T:
         until = asyncio.get_running_loop().time() + self._policy.deadline
-        self._budget.earn()
         try:
             async with asyncio.timeout_at(until):
                 await self._bulkhead.enter()
         except TimeoutError:
             raise TimedOut("no place was free in time") from None
+        self._budget.earn()
         try:
             return await self._retried(build, read, tries, until)
         finally:
