@@ -10,11 +10,11 @@ from uuid import UUID
 import aiormq
 import pytest
 import structlog
-from customerflow_projector import consumer
+from customerflow_projector import consumer, read_model
 from customerflow_projector.apply import Applier
 from customerflow_projector.consumer import Consumer
 from customerflow_projector.read_model import Look, ReadModel
-from customerflow_shared import events, indexing, messaging, views
+from customerflow_shared import conventions, events, indexing, messaging, views
 from customerflow_shared.events import Place, Recorded
 from msgspec.structs import replace
 from opentelemetry.sdk.trace import TracerProvider
@@ -29,6 +29,7 @@ from .builders import ANA, BRUNO, CECILIA, LOOKUPS, EventStore, folded, interlea
 from .steps import running, until
 
 GENERATION = f"{views.SCHEMA}-00000001"
+PROCESS = "process customerflow.projector"
 HISTORY = interleaved(*(renamings(UUID(int=number), 10) for number in range(1, 9)))
 
 
@@ -164,7 +165,7 @@ async def test_an_interrupted_batch_leaves_its_spans(
 
     async with consuming(cf_amqp_url, stuck):
         await until(was_asked)
-    assert {span.name for span in exporter.get_finished_spans()} == {"project", "project batch"}
+    assert {span.name for span in exporter.get_finished_spans()} == {PROCESS, "project batch"}
 
 
 @pytest.mark.parametrize(("flags", "spans"), [("00", 0), ("01", 1)])
@@ -173,12 +174,47 @@ async def test_a_trace_that_nobody_keeps_is_not_gone_on_with(
 ) -> None:
     exporter, provider = InMemorySpanExporter(), TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(exporter))
-    monkeypatch.setattr(consumer, "tracer", provider.get_tracer("test"))
+    for module in (consumer, read_model):
+        monkeypatch.setattr(module, "tracer", provider.get_tracer("test"))
     await queues.publish(HISTORY[:1], {"traceparent": f"00-{1:032x}-{2:016x}-{flags}"})
     async with consuming(cf_amqp_url, model):
         await until(holds(model, HISTORY[:1]))
-    projected = [span for span in exporter.get_finished_spans() if span.name == "project"]
-    assert [span.context and span.context.trace_id for span in projected] == [1] * spans
+    for name in (PROCESS, "project batch", "MGET views", "EVALSHA views"):
+        projected = {
+            span.context and span.context.trace_id for span in exporter.get_finished_spans() if span.name == name
+        }
+        assert projected == ({1} if spans else set())
+
+
+async def test_events_that_are_applied_together_are_in_the_trace_of_each(
+    queues: Broker, cf_amqp_url: str, model: ReadModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exporter, provider = InMemorySpanExporter(), TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    for module in (consumer, read_model):
+        monkeypatch.setattr(module, "tracer", provider.get_tracer("test"))
+    for number, event in enumerate(HISTORY[:8], start=1):
+        await queues.publish([event], {"traceparent": f"00-{number:032x}-{number:016x}-0{number % 2}"})
+    async with consuming(cf_amqp_url, model):
+        await until(holds(model, HISTORY[:8]))
+    spans: dict[str, set[int]] = defaultdict(set)
+    for span in exporter.get_finished_spans():
+        assert span.context is not None
+        spans[span.name].add(span.context.trace_id)
+    assert spans.keys() == {PROCESS, "project batch", "MGET views", "EVALSHA views"}
+    assert all(traces == {1, 3, 5, 7} for traces in spans.values())
+
+
+async def test_what_was_projected_is_measured(queues: Broker, cf_amqp_url: str, model: ReadModel) -> None:
+    lags, batches = consumer._lags.count(), consumer._batch_sizes.count()
+    messages = conventions.CONSUMED.value(consumer.QUEUES)
+    await queues.publish(HISTORY)
+    async with consuming(cf_amqp_url, model):
+        await until(holds(model, HISTORY))
+        await asyncio.sleep(0.1)
+    assert conventions.CONSUMED.value(consumer.QUEUES) - messages == len(HISTORY)
+    assert consumer._lags.count() - lags == len(HISTORY)
+    assert 1 <= consumer._batch_sizes.count() - batches <= len(HISTORY)
 
 
 @pytest.mark.parametrize("beside", [views.BUILDING, views.PREVIOUS])
