@@ -120,6 +120,37 @@ async def test_other_programs_have_a_little_room_of_their_own() -> None:
     assert [one.status for one in await asyncio.gather(*tasks)] == [200] * (1 + limits.RESERVED)
 
 
+async def test_fewer_may_be_under_way_while_the_event_loop_is_late() -> None:
+    busy = Busy()
+    limited = after(Limited(busy, most=300, deadline=8))
+    under_way = await started(limited, 200)
+    time.sleep(0.4)  # noqa: ASYNC251  # what keeps the event loop from its work
+    await asyncio.sleep(0.01)
+    assert (await ask(limited)).status == 503
+    busy.go_on.set()
+    assert [one.status for one in await asyncio.gather(*under_way)] == [200] * 200
+    busy.go_on.clear()
+    await asyncio.sleep(30 * limits.LOOK_EVERY)  # and all is well again
+    under_way = await started(limited, 201)
+    busy.go_on.set()
+    assert [one.status for one in await asyncio.gather(*under_way)] == [200] * 201
+    limited.close()
+
+
+async def test_some_may_be_under_way_however_late_the_event_loop_is() -> None:
+    busy = Busy()
+    limited = after(Limited(busy, most=150, deadline=8))
+    under_way = await started(limited, limits.LEAST - 1)
+    for _ in range(3):
+        time.sleep(0.4)  # noqa: ASYNC251  # see above
+        await asyncio.sleep(0.01)
+    under_way += await started(limited, 1)
+    assert (await ask(limited)).status == 503
+    busy.go_on.set()
+    assert [one.status for one in await asyncio.gather(*under_way)] == [200] * limits.LEAST
+    limited.close()
+
+
 async def test_a_stream_that_has_begun_takes_no_room_and_has_no_deadline() -> None:
     stream = Busy(begins=True)
     limited = after(Limited(stream, most=1, deadline=0.05))

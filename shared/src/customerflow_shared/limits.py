@@ -31,7 +31,9 @@ Client: TypeAlias = Callable[[Any], str]
 EXEMPT = ("/health/", "/metrics")
 INTERNAL = "/internal/"
 RESERVED = 16  # requests that may be under way beyond the limit: a program's to another, or an operator's
-LOOK_EVERY = 0.1  # seconds between two looks for requests that are late
+LEAST = 100  # requests that may be under way however slow everything is
+LAG = 0.1  # seconds that the event loop may be late, before less may be under way
+LOOK_EVERY = 0.1  # seconds between two looks at that, and for requests that are late
 AGAIN_AFTER = 1.0  # seconds; a library may have swallowed the first cancellation
 TELL_EVERY = 10.0  # seconds between two lines about refusals
 MOST_CLIENTS = 50_000
@@ -216,8 +218,8 @@ _BEYOND_QUOTA = _Answer.of(
 
 
 class Limited:
-    """At most `most` requests are under way, each for at most `deadline` seconds. While it is `leaving`, clients are
-    told to connect elsewhere.
+    """At most `most` requests are under way, fewer if the event loop is late, and each for at most `deadline` seconds.
+    While it is `leaving`, clients are told to connect elsewhere.
 
     Health and metrics are always answered; what programs ask one another has no quota, and a little room of its own.
     """
@@ -233,6 +235,8 @@ class Limited:
     ) -> None:
         self._app = app
         self._most = most
+        self._room = most
+        self._look_at = inf
         self._deadline = deadline
         self._quota = quota
         self._client = client
@@ -248,7 +252,7 @@ class Limited:
             await self._app(scope, receive, send)
             return
         under_way = self._under_way
-        if len(under_way) >= self._most and not (path.startswith(INTERNAL) and len(under_way) < self._most + RESERVED):
+        if len(under_way) >= self._room and not (path.startswith(INTERNAL) and len(under_way) < self._room + RESERVED):
             self._count("busy")
             await _BUSY.send(send, *([_CLOSE] if self.leaving else []))
             return
@@ -295,12 +299,24 @@ class Limited:
 
     def watch(self) -> None:
         """Look for what is late from now on, until `close`."""
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        self._make_room(late=now - self._look_at)
         self._look()
-        self._next_look = asyncio.get_running_loop().call_later(LOOK_EVERY, self.watch)
+        self._look_at = now + LOOK_EVERY
+        self._next_look = loop.call_at(self._look_at, self.watch)
 
     def close(self) -> None:
         if self._next_look:
             self._next_look.cancel()
+
+    def _make_room(self, late: float) -> None:
+        """For as many as keep the event loop on time: what is under way shares it, and what waits for it is late."""
+        if late > LAG:
+            fewer = int(min(self._room, len(self._under_way)) * max(0.5, LAG / late))
+            self._room = max(min(LEAST, self._most), fewer)
+        else:
+            self._room = min(self._most, self._room + 1 + self._room // 16)
 
     def _look(self) -> None:
         now = time.monotonic()
