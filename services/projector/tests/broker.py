@@ -65,6 +65,7 @@ class Wire:
 
     def __init__(self) -> None:
         self.url = ""
+        self.silent = False  # takes what is sent, and passes nothing on
         self._writers: set[asyncio.StreamWriter] = set()
 
     def cut(self) -> None:
@@ -80,6 +81,8 @@ async def wired(url: str) -> AsyncIterator[Wire]:
     async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(OSError):
             while content := await reader.read(65536):
+                if wire.silent:
+                    continue
                 writer.write(content)
                 await writer.drain()
         writer.close()

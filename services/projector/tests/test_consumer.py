@@ -10,6 +10,7 @@ from uuid import UUID
 import aiormq
 import pytest
 import structlog
+from aio_pika.abc import AbstractChannel
 from customerflow_projector import consumer, read_model
 from customerflow_projector.apply import Applier
 from customerflow_projector.consumer import Consumer
@@ -378,6 +379,30 @@ async def test_a_cut_connection_is_made_again(queues: Broker, cf_amqp_url: str, 
             return it.connected
 
         await until(connected)
+
+
+async def test_a_broker_that_falls_silent_is_connected_to_anew(
+    queues: Broker, cf_amqp_url: str, model: ReadModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    declare, silent_once = messaging._declare, iter([True])
+    async with broker.wired(cf_amqp_url) as wire:
+
+        async def declare_on_a_wire_that_falls_silent(channel: AbstractChannel) -> None:
+            wire.silent = next(silent_once, False)
+            await declare(channel)
+
+        monkeypatch.setattr(messaging, "SETUP_SECONDS", 0.5)
+        monkeypatch.setattr(messaging, "_declare", declare_on_a_wire_that_falls_silent)
+        async with consuming(wire.url, model):
+            await until(lambda: _is(wire.silent), seconds=5)
+            await asyncio.sleep(1)
+            wire.silent = False
+            await queues.publish(HISTORY)
+            await until(holds(model, HISTORY), seconds=10)
+
+
+async def _is(true: bool) -> bool:
+    return true
 
 
 async def test_a_deleted_queue_is_declared_and_consumed_again(
