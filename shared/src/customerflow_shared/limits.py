@@ -9,7 +9,7 @@ import asyncio
 import ipaddress
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from math import ceil, inf
 from typing import Any, NamedTuple, TypeAlias
@@ -104,11 +104,7 @@ def trusted(proxies: str) -> Callable[[str], bool]:
     except ValueError:
         raise UnfitProxies("Expected addresses and networks, separated by commas") from None
 
-    @lru_cache(10_000)
-    def among_them(address: Address) -> bool:
-        return any(address in network for network in networks)
-
-    return lambda text: (address := _address(text)) is not None and among_them(address)
+    return lambda text: (address := _address(text)) is not None and any(address in one for one in networks)
 
 
 def clients(is_trusted: Callable[[str], bool]) -> Client:
@@ -116,9 +112,25 @@ def clients(is_trusted: Callable[[str], bool]) -> Client:
     X-Forwarded-For that is not trusted itself, for what stands before that anybody may have written.
     """
 
+    def nearest(peer: str, forwarded: bytes) -> str:
+        client = peer
+        for text in reversed(forwarded.decode("latin-1").split(",") if is_trusted(peer) else []):
+            if _address(text) is None:
+                break
+            client = text
+            if not is_trusted(text):
+                break
+        return _of(client)
+
+    remembered = lru_cache(10_000)(nearest)
+
     def client(scope: Any) -> str:
+        forwarded = b""
+        for name, value in scope["headers"]:
+            if name == b"x-forwarded-for":
+                forwarded = forwarded + b"," + value if forwarded else value
         peer: str = scope["client"][0]
-        return _of(_forwarded(scope["headers"], peer, is_trusted) if is_trusted(peer) else peer)
+        return remembered(peer, forwarded) if len(forwarded) <= LONGEST_ADDRESS else nearest(peer, forwarded)
 
     return client
 
@@ -126,18 +138,6 @@ def clients(is_trusted: Callable[[str], bool]) -> Client:
 def by_peer(scope: Any) -> str:
     """By the address that the request comes from."""
     return _of(scope["client"][0])
-
-
-def _forwarded(headers: Iterable[Header], peer: str, is_trusted: Callable[[str], bool]) -> str:
-    given = b",".join(value for name, value in headers if name == b"x-forwarded-for").decode("latin-1")
-    nearest = peer
-    for text in reversed(given.split(",") if given else []):
-        if _address(text) is None:
-            break
-        nearest = text
-        if not is_trusted(text):
-            break
-    return nearest
 
 
 @lru_cache(10_000)
