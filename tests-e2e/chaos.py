@@ -14,7 +14,7 @@ import secrets
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -210,9 +210,17 @@ class Chaos:
         return quiet
 
 
-def report(chaos: Chaos, heard: Heard, quiet: float, console: Console) -> None:
+def report(
+    chaos: Chaos,
+    heard: Heard,
+    quiet: float,
+    console: Console,
+    title: str = "Chaos",
+    done: str = "kills",
+    further: Mapping[str, object] | None = None,
+) -> None:
     ledger = chaos.ledger
-    table = Table(title="Chaos", show_header=False)
+    table = Table(title=title, show_header=False)
     rows: dict[str, object] = {
         "commands sent": ledger.sent,
         "acknowledged": f"{ledger.acknowledged.total()}  {_each(ledger.acknowledged)}",
@@ -222,7 +230,8 @@ def report(chaos: Chaos, heard: Heard, quiet: float, console: Console) -> None:
         "unknown outcome": ledger.sent - ledger.acknowledged.total() - ledger.refused.total(),
         "connections refused": f"{chaos.unreached}, each tried again",
         "customers": len(ledger.lives),
-        "kills": f"{chaos.kills.total()}  {_each(chaos.kills)}",
+        done: f"{chaos.kills.total()}  {_each(chaos.kills)}",
+        **(further or {}),
         "messages heard": len(heard.messages),
         "of these repeated": len(heard.messages) - len({message.message_id for message in heard.messages}),
         "quiet after": f"{quiet:.1f} s",

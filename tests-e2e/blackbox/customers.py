@@ -55,7 +55,7 @@ class Customers:
 
     def __init__(self, system: System, *, timeout: float = 30.0) -> None:
         self._commands = [_client(url, timeout) for _ in range(LANES) for url in system.commands]
-        self._queries = [_client(system.query, timeout) for _ in range(LANES)]
+        self._queries = [_client(url, timeout) for _ in range(LANES) for url in system.queries]
         self._command_turn, self._query_turn = itertools.cycle(self._commands), itertools.cycle(self._queries)
 
     async def __aenter__(self) -> Self:
@@ -74,6 +74,7 @@ class Customers:
 
     @property
     def query(self) -> httpx.AsyncClient:
+        """Each query process in turn."""
         return next(self._query_turn)
 
     async def send(

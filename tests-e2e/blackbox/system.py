@@ -25,6 +25,11 @@ class System:
     mysql: str
     mysql_owner: str
     stack: Stack | None = None
+    further_queries: tuple[str, ...] = ()
+
+    @property
+    def queries(self) -> tuple[str, ...]:
+        return (self.query, *self.further_queries)
 
     @property
     def command(self) -> str:
@@ -32,7 +37,7 @@ class System:
 
     @property
     def programs(self) -> tuple[str, ...]:
-        return (*self.commands, self.query, *self.relays, *self.projectors)
+        return (*self.commands, *self.queries, *self.relays, *self.projectors)
 
 
 class Incomplete(Exception):
@@ -78,20 +83,21 @@ _NAMES: Final = (
 RULES: Final = {"CF_UPKEEP_EVERY": "0.5", "CF_PERSONAL_SOURCES": "loyalty"}
 
 
-def started(stack: Stack, extra_env: Mapping[str, str] | None = None) -> System:
+def started(stack: Stack, extra_env: Mapping[str, str] | None = None, replicas: Mapping[str, int] = REPLICAS) -> System:
     """The stack as a system, with several of each program; whatever of it runs already is left running."""
     stack.start_servers()
-    stack.start_programs(replicas=REPLICAS, extra_env=RULES | dict(extra_env or {}))
+    stack.start_programs(replicas=replicas, extra_env=RULES | dict(extra_env or {}))
     urls, env = stack.urls, stack.env
 
-    def replicas(program: str) -> tuple[str, ...]:
+    def copies(program: str) -> tuple[str, ...]:
         return tuple(urls[name] for name in sorted(urls) if name.split("-")[0] == program)
 
     return System(
-        commands=replicas("command"),
+        commands=copies("command"),
         query=urls["query"],
-        relays=replicas("relay"),
-        projectors=replicas("projector"),
+        further_queries=copies("query")[1:],
+        relays=copies("relay"),
+        projectors=copies("projector"),
         feed_token=env["CF_FEED_TOKEN"],
         delivery_token=env["CF_DELIVERY_TOKEN"],
         amqp=env["CF_AMQP_URL"],
