@@ -12,6 +12,7 @@ import pytest
 from customerflow_local.flag_file import FlagFile
 from customerflow_shared.flags import SHARED, Flag, Flags, Unfit
 from customerflow_shared.flags.catalogue import EXACT_COUNTS, RELAY_PUBLISHING, VERIFY_EMAIL_AT_REGISTRATION
+from customerflow_shared.flags.sources import SHIPPED
 from structlog.testing import capture_logs
 
 from .conftest import Open
@@ -214,3 +215,8 @@ def test_a_program_does_not_start_with_an_unfit_file(capsys: pytest.CaptureFixtu
         Flags.open_or_exit(str(cf_flags.path))
     assert caught.value.code == 2
     assert "CF_FLAGS: `flags` is missing, or no object." in capsys.readouterr().err
+
+
+def test_docker_compose_begins_with_what_is_shipped() -> None:
+    compose = Path(__file__).parents[3] / "deploy/flags/flags.json"
+    assert compose.read_bytes() == SHIPPED.read_bytes()

@@ -1,10 +1,12 @@
 """The four programs of an instance, each a process with a port of its own."""
 
+import shutil
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
-from customerflow_local.instance import Instance
+from customerflow_local.instance import PROJECT, Instance
 from customerflow_local.servers import urls
 from customerflow_local.supervision import Service
 
@@ -84,12 +86,26 @@ def settings(instance: Instance, replicas: Mapping[str, int]) -> dict[str, str]:
     return found
 
 
+def flag_file(instance: Instance) -> Path:
+    """What is switched on in the instance: as the programs are shipped, until somebody changes it."""
+    path = instance.folder / "flags.json"
+    if not path.exists():
+        shutil.copyfile(PROJECT / "shared/src/customerflow_shared/flags/shipped.json", path)
+    return path
+
+
 def services(instance: Instance, replicas: Mapping[str, int], extra: Mapping[str, str]) -> Iterator[Service]:
-    known = settings(instance, replicas)
+    known, flags = settings(instance, replicas), flag_file(instance)
     for program in PROGRAMS:
         for name in replica_names(program.name, replicas.get(program.name, 1)):
             env = {setting: known[setting] for setting in program.settings}
-            env |= {"CF_HOST": "127.0.0.1", "CF_PORT": str(instance.ports[name]), **extra}
+            env |= {
+                "CF_HOST": "127.0.0.1",
+                "CF_PORT": str(instance.ports[name]),
+                "CF_FLAGS": str(flags),
+                "CF_OPERATOR_TOKEN": known["CF_OPERATOR_TOKEN"],
+                **extra,
+            }
             if program.name == "relay":
                 env["CF_DOORBELL_PORT"] = str(instance.ports[doorbell(name)])
             yield Service(name, [sys.executable, "-m", *program.arguments], env, priority=100)
