@@ -10,9 +10,12 @@ from uuid import UUID, uuid4
 
 import pytest
 from customerflow_local.flag_file import FlagFile
+from customerflow_shared import metrics
 from customerflow_shared.flags import SHARED, Flag, Flags, Unfit
 from customerflow_shared.flags.catalogue import EXACT_COUNTS, RELAY_PUBLISHING, VERIFY_EMAIL_AT_REGISTRATION
 from customerflow_shared.flags.sources import SHIPPED
+from customerflow_shared.metrics import Exposition
+from opentelemetry.sdk.resources import Resource
 from structlog.testing import capture_logs
 
 from .conftest import Open
@@ -164,6 +167,31 @@ def test_at_the_start_every_fault_of_the_file_is_told(opened: Open, cf_flags: Fl
         opened(str(tmp_path / "nowhere"))
     with pytest.raises(Unfit, match="IsADirectoryError"):
         opened(str(tmp_path))
+
+
+def test_it_is_measured_what_is_on_and_whether_the_file_is_refused(opened: Open, cf_flags: FlagFile) -> None:
+    exposition = Exposition(metrics.REGISTRY, Resource({}))
+
+    def measured() -> dict[str, float]:
+        lines = [line for line in exposition.text().decode().splitlines() if line.startswith("customerflow_flags_")]
+        return {name: float(value) for name, value in (line.rsplit(" ", 1) for line in lines)}
+
+    def refused(told: dict[str, float]) -> float:
+        [value] = [value for name, value in told.items() if "refused" in name]
+        return value
+
+    cf_flags.switch("exact-counts", "off")
+    cf_flags.roll_out("verify-email-at-registration", 10)
+    flags = opened(str(cf_flags.path))
+    told = measured()
+    assert refused(told) == 0
+    [off] = [value for name, value in told.items() if "exact-counts" in name]
+    [on] = [value for name, value in told.items() if "relay-publishing" in name]
+    assert (off, on) == (0, 1)
+    assert not any("verify-email-at-registration" in name for name in told)
+    cf_flags.write("{")
+    flags.report()
+    assert refused(measured()) == 1
 
 
 def test_flags_that_no_program_has_are_told_but_those_of_commands_only_by_who_knows_commands(

@@ -17,7 +17,7 @@ from openfeature.exception import ErrorCode, OpenFeatureError
 from openfeature.flag_evaluation import FlagEvaluationDetails, Reason
 from openfeature.provider.no_op_provider import NoOpProvider
 
-from customerflow_shared import settings
+from customerflow_shared import metrics, settings
 from customerflow_shared.flags.catalogue import SHARED, Flag, variant_of
 from customerflow_shared.flags.file import Unfit
 from customerflow_shared.flags.sources import SERVER, File, Server, Source
@@ -25,6 +25,15 @@ from customerflow_shared.flags.sources import SERVER, File, Server, Source
 log = structlog.get_logger()
 
 _domains = (f"customerflow-{number}" for number in count(1))
+_refused = metrics.gauge(
+    "customerflow.flags.refused", "1", "1 while the flags in force are not those that their source holds, else 0."
+)
+_on = metrics.gauge(
+    "customerflow.flags.on",
+    "1",
+    "1 for a flag that is on for everybody, 0 for one that is off; none for one that is decided by customer.",
+    ["feature_flag.key"],
+)
 _BY_NOTHING = (Reason.STATIC, Reason.DISABLED)
 _NOT_THERE = (ErrorCode.FLAG_NOT_FOUND, ErrorCode.PROVIDER_NOT_READY, ErrorCode.TYPE_MISMATCH)
 
@@ -84,6 +93,7 @@ class Flags:
         except OpenFeatureError as error:
             log.warning("flags are not there yet", source=source.name, error=str(error) or type(error).__name__)
         self._settle()
+        _refused.read(lambda: float(source.fault is not None))
         if isinstance(source, Server):
             self._on(ProviderEvent.PROVIDER_READY, source.answered)
             self._on(ProviderEvent.PROVIDER_STALE, source.lost)
@@ -156,6 +166,8 @@ class Flags:
                 details = self._details(flag, None)
                 if _is_fixed(details):
                     fixed[flag.key] = _choice(flag, details)
+                choice = fixed.get(flag.key)
+                _on.set(None if choice is None else float(choice.on), flag.key)
             self._fixed = fixed
             self._told.clear()
 
