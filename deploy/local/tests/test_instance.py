@@ -4,6 +4,8 @@ import os
 import socket
 from pathlib import Path
 
+from customerflow_local import programs
+from customerflow_local.flag_file import FlagFile
 from customerflow_local.instance import Instance
 from customerflow_local.processes import MARKER, marked
 
@@ -46,3 +48,13 @@ def test_a_long_path_still_has_room_for_sockets(tmp_path: Path) -> None:
 def test_processes_without_the_marker_are_nobodys(tmp_path: Path) -> None:
     assert MARKER not in os.environ
     assert list(marked(tmp_path)) == []
+
+
+def test_flags_begin_as_shipped_and_stay_as_somebody_has_changed_them(tmp_path: Path) -> None:
+    instance = Instance.open(tmp_path)
+    path = programs.flag_file(instance)
+    assert '"relay-publishing": {"state": "ENABLED"' in path.read_text()
+    FlagFile(path).switch("relay-publishing", "off")
+    changed = path.read_text()
+    assert programs.flag_file(instance) == path
+    assert path.read_text() == changed

@@ -1,6 +1,5 @@
 """The four programs of an instance, each a process with a port of its own."""
 
-import shutil
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -90,7 +89,8 @@ def flag_file(instance: Instance) -> Path:
     """What is switched on in the instance: as the programs are shipped, until somebody changes it."""
     path = instance.folder / "flags.json"
     if not path.exists():
-        shutil.copyfile(PROJECT / "shared/src/customerflow_shared/flags/shipped.json", path)
+        shipped = PROJECT / "shared/src/customerflow_shared/flags/shipped.json"
+        instance.write(path.name, shipped.read_text(encoding="utf-8"))
     return path
 
 
