@@ -26,11 +26,13 @@ log = structlog.get_logger()
 
 _domains = (f"customerflow-{number}" for number in count(1))
 _refused = metrics.gauge(
-    "customerflow.flags.refused", "1", "1 while the flags in force are not those that their source holds, else 0."
+    "customerflow.flags.refused",
+    "{source}",
+    "1 while the flags in force are not those that their source holds, else 0.",
 )
 _on = metrics.gauge(
     "customerflow.flags.on",
-    "1",
+    "{flag}",
     "1 for a flag that is on for everybody, 0 for one that is off; none for one that is decided by customer.",
     ["feature_flag.key"],
 )
