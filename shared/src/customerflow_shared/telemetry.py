@@ -27,7 +27,6 @@ from opentelemetry import trace
 from opentelemetry._logs import LogRecord, SeverityNumber
 from opentelemetry.context import Context
 from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter
-from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk._logs import LoggerProvider, LogRecordProcessor
 from opentelemetry.sdk._logs.export import BatchLogRecordProcessor
 from opentelemetry.sdk.resources import Resource
@@ -49,7 +48,7 @@ from opentelemetry.trace import (
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from opentelemetry.util.types import AttributeValue
 
-from customerflow_shared import metrics
+from customerflow_shared import metrics, otlp
 
 log = structlog.get_logger()
 
@@ -73,7 +72,7 @@ def configure(program: str, *, log_level: str) -> None:
     resource = Resource.create({"service.name": f"customerflow-{program}"})
     provider = TracerProvider(resource=resource)
     if _are_taken("TRACES"):
-        provider.add_span_processor(_Batches(OTLPSpanExporter()))
+        provider.add_span_processor(_Batches(otlp.Exporter()))
     trace.set_tracer_provider(provider)
     metrics.configure(resource)
     _configure_logs(program, log_level)
