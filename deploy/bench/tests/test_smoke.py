@@ -10,7 +10,7 @@ from customerflow_bench import peer, plots, results, system, tables
 from customerflow_bench.bench import Bench
 from customerflow_bench.processes import ProgramFailed
 from customerflow_bench.results import Scenario
-from customerflow_bench.scenarios import commands, growth, lag, projection, queries, rebuild, relay
+from customerflow_bench.scenarios import commands, growth, lag, projection, queries, rebuild, relay, telemetry
 from customerflow_bench.system import System
 from customerflow_local.stack import left_over
 from rich.console import Console
@@ -26,6 +26,7 @@ SCENARIOS: dict[str, Callable[[Bench], Scenario]] = {
     "projection": projection.run,
     "rebuild": rebuild.run,
     "relay": relay.run,
+    "telemetry": telemetry.run,
 }
 
 
@@ -91,6 +92,8 @@ async def test_every_scenario_is_measured_judged_told_and_drawn() -> None:
         f"rebuild: CustomerFlow / {rebuild.WANTED}, events/s, building",
         "relay: CustomerFlow / aio-pika alone, messages/s",
         "relay: CustomerFlow, events/s / commands over HTTP, commands/s",
+        "telemetry: commands, on / commands, off, commands/s",
+        "telemetry: reads, on / reads, off, answers/s",
     ]
     told = "\n".join(tables.table(result))
     assert all(f"### {name}: " in told for name in SCENARIOS)

@@ -1,5 +1,5 @@
 """Spans as OTLP writes them. What most of them hold is written by hand, and what repeats itself once: to build
-protobuf's messages in between takes four times as long, more than all else that a recorded request costs.
+protobuf's messages in between takes three times as long, more than all else that a recorded request costs.
 """
 
 from collections import defaultdict

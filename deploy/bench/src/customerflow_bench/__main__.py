@@ -18,12 +18,13 @@ from customerflow_bench.bench import Bench
 from customerflow_bench.comparing import result_of
 from customerflow_bench.processes import ProgramFailed
 from customerflow_bench.results import Result, Scenario
-from customerflow_bench.scenarios import commands, growth, lag, projection, queries, rebuild, relay, servers
+from customerflow_bench.scenarios import commands, growth, lag, projection, queries, rebuild, relay, servers, telemetry
 from customerflow_bench.system import NotSettled
 
 SCENARIOS: dict[str, Callable[[Bench], Scenario]] = {
     "commands": commands.run,
     "queries": queries.run,
+    "telemetry": telemetry.run,
     "lag": lag.run,
     "projection": projection.run,
     "rebuild": rebuild.run,
