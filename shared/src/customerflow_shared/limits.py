@@ -31,8 +31,8 @@ Client: TypeAlias = Callable[[Any], str]
 EXEMPT = ("/health/", "/metrics")
 INTERNAL = "/internal/"
 RESERVED = 16  # requests that may be under way beyond the limit: a program's to another, or an operator's
-LEAST = 100  # requests that may be under way however slow everything is
-LAG = 0.1  # seconds that the event loop may be late, before less may be under way
+LEAST = 64  # requests that may be under way however slow everything is
+LAG = 0.05  # seconds that the event loop may be late twice running, before less may be under way
 LOOK_EVERY = 0.1  # seconds between two looks at that, and for requests that are late
 AGAIN_AFTER = 1.0  # seconds; a library may have swallowed the first cancellation
 TELL_EVERY = 10.0  # seconds between two lines about refusals
@@ -237,6 +237,7 @@ class Limited:
         self._most = most
         self._room = most
         self._look_at = inf
+        self._is_behind = False
         self._deadline = deadline
         self._quota = quota
         self._client = client
@@ -312,10 +313,11 @@ class Limited:
 
     def _make_room(self, late: float) -> None:
         """For as many as keep the event loop on time: what is under way shares it, and what waits for it is late."""
-        if late > LAG:
+        was_behind, self._is_behind = self._is_behind, late > LAG
+        if was_behind and self._is_behind:  # once may be a pause of something else
             fewer = int(min(self._room, len(self._under_way)) * max(0.5, LAG / late))
             self._room = max(min(LEAST, self._most), fewer)
-        else:
+        elif not self._is_behind:
             self._room = min(self._most, self._room + 1 + self._room // 16)
 
     def _look(self) -> None:
