@@ -18,6 +18,7 @@ from redis.exceptions import ConnectionError, RedisError
 T = TypeVar("T")
 
 SYSTEM = "redis"
+MOST_WAITING = 64  # for a connection: a tenth of a second's work, if all they want is lists
 ATTEMPTS = 3
 FIRST_PAUSE = 0.002  # seconds
 LONGEST_PAUSE = 0.05
@@ -35,6 +36,10 @@ class Rebuilding(Exception):
 
 class ReadModelUnavailable(Exception):
     """Redis does not answer."""
+
+
+class ReadModelBusy(Exception):
+    """So many wait for Redis that it would take too long."""
 
 
 class Vanished(Exception):
@@ -78,11 +83,29 @@ class State(NamedTuple):
 
 
 class Pool(BlockingConnectionPool):
-    """Counts its connections: while none is new, it is still the same process that answers."""
+    """Counts its connections: while none is new, it is still the same process that answers. Whoever waits for one gets
+    it in turn; redis-py gives it to whoever comes just then, so that some wait until they give up.
+    """
 
     def __init__(self, **options: Any) -> None:
         super().__init__(redis_connect_func=self._connect, **options)
         self.connected = 0
+        self._turn = asyncio.Lock()
+        self.waiting = 0
+
+    async def get_connection(self, *arguments: Any, **options: Any) -> Any:
+        self.waiting += 1
+        try:
+            async with asyncio.timeout(self.timeout):
+                await self._turn.acquire()
+        except TimeoutError:
+            raise ConnectionError("No connection available.") from None
+        finally:
+            self.waiting -= 1
+        try:
+            return await super().get_connection(*arguments, **options)  # type: ignore[no-untyped-call]  # redis-py's
+        finally:
+            self._turn.release()
 
     async def _connect(self, connection: AbstractConnection) -> None:
         self.connected += 1
@@ -141,8 +164,10 @@ class ReadModel:
         to have all that there was at `since`, in milliseconds since 1970.
 
         A look that meets the end of its generation, or another process, is made anew. Raises PositionNotReached,
-        Rebuilding or ReadModelUnavailable.
+        Rebuilding, ReadModelUnavailable, or ReadModelBusy: but what has begun is finished.
         """
+        if self._pool.waiting >= MOST_WAITING:
+            raise ReadModelBusy
         deadline = asyncio.get_running_loop().time() + wait
         try:
             for _ in range(ATTEMPTS):

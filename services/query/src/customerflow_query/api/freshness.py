@@ -20,6 +20,7 @@ from customerflow_query.read_model import (
     Freshness,
     PositionNotReached,
     ReadModel,
+    ReadModelBusy,
     ReadModelUnavailable,
     Rebuilding,
 )
@@ -59,6 +60,9 @@ TRANSLATIONS: dict[type[Exception], Translation] = {
     ),
     ReadModelUnavailable: lambda _: Problem(
         "unavailable", "Redis does not answer; ask again shortly.", headers={"Retry-After": "1"}
+    ),
+    ReadModelBusy: lambda _: Problem(
+        "busy", "More is asked than Redis can answer in time; ask again shortly.", headers={"Retry-After": "1"}
     ),
     PositionNotReached: lambda error: behind(error.freshness, currentPosition=error.freshness.position),
 }
