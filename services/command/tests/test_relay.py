@@ -415,6 +415,33 @@ async def test_what_is_read_meanwhile_waits_for_its_customers_confirms_only() ->
     assert domain.waves == [[key(1, 1)], [key(2, 1)], [key(1, 2)]]
 
 
+async def test_what_has_been_sent_may_be_confirmed_before_the_end() -> None:
+    domain, public, box = Exchange(answers=False), Exchange(), Settled()
+    flow = flowing(domain, public, box)
+    flow.start_sending(flow.take([[event(1, 1)]]))
+    flow.start(asyncio.sleep(60))  # what would go on for ever is not waited for
+    await asyncio.sleep(0)
+    asyncio.get_running_loop().call_later(0.1, domain.confirm)
+    async with asyncio.timeout(0.4):
+        await flow.finish()
+    await flow.end()
+    await flow.settle()
+    assert box.positions == [101]
+
+
+async def test_the_end_does_not_wait_for_a_broker_that_is_silent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(relay_module, "FINISH_SECONDS", 0.05)
+    domain, box = Exchange(answers=False), Settled()
+    flow = flowing(domain, Exchange(), box)
+    flow.start_sending(flow.take([[event(1, 1)]]))
+    await asyncio.sleep(0)
+    async with asyncio.timeout(0.4):
+        await flow.finish()
+        await flow.end()
+    await flow.settle()
+    assert box.positions == []
+
+
 @pytest.mark.parametrize("answer", ["refused", "none"])
 async def test_what_is_not_confirmed_is_neither_settled_nor_overtaken(
     monkeypatch: pytest.MonkeyPatch, answer: str

@@ -45,6 +45,7 @@ SETTLE_AFTER = 0.03  # seconds in which confirmed pointers come together, unless
 FULL = 3  # batches under way, at which no more is read
 PERSISTENT = 2
 DECLARE_EVERY = 5.0  # seconds; what partners' queues take is not returned, though the log be gone
+FINISH_SECONDS = 0.5  # in which what has been sent may still be confirmed at the end
 PARKED_SECONDS = 60.0  # after which a parked customer's events are tried again
 
 _waits = metrics.histogram(
@@ -185,6 +186,7 @@ class Flow:
         self._confirmed: list[int] = []
         self.more_confirmed = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._sending: set[asyncio.Task[None]] = set()
         self._failure: BaseException | None = None
 
     @classmethod
@@ -204,11 +206,22 @@ class Flow:
             tell,
         )
 
-    def start(self, work: Coroutine[Any, Any, None]) -> None:
+    def start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Beside the reading of what comes next, which the doorbell wakes should the work fail."""
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._ended)
+        return task
+
+    def start_sending(self, lines: dict[UUID, Steps]) -> None:
+        task = self.start(self.send(lines))
+        self._sending.add(task)
+        task.add_done_callback(self._sending.discard)
+
+    async def finish(self) -> None:
+        """Let what has been sent be confirmed, if nothing has failed: whoever goes on would send it again."""
+        if self._sending and self._failure is None:
+            await asyncio.wait(self._sending, timeout=FINISH_SECONDS)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
@@ -386,7 +399,10 @@ class Relay:
                 try:
                     await self._read(flow)
                 finally:
-                    await flow.end()
+                    try:
+                        await flow.finish()
+                    finally:
+                        await flow.end()
                     with suppress(LeaseLost, DatabaseUnavailable):  # what is not forgotten is sent again
                         await flow.settle()
 
@@ -405,7 +421,7 @@ class Relay:
             elif len(flow.positions) < FULL * BATCH:
                 rows = await self._outbox.first(flow.positions)
                 if lines := flow.take(whole_commands(rows, await self._readable(rows))):
-                    flow.start(flow.send(lines))
+                    flow.start_sending(lines)
                 self._behind = len(rows) == BATCH
                 if self._behind:
                     continue
