@@ -87,17 +87,19 @@ class File(Source):
             await asyncio.to_thread(self.look)
 
     def look(self) -> None:
-        try:
-            content = self._content()
-            if content == self._seen and self.fault is None:
+        with self._looking:  # the watch, and whoever wants a report
+            try:
+                content, fault = self._content(), self.fault
+                if content == self._seen and fault is None:
+                    return
+                changed = self._take(content)
+            except Unfit as unfit:
+                self.refuse(str(unfit))
+                told = ProviderEventDetails(message=str(unfit), error_code=ErrorCode.PARSE_ERROR)
+                self.provider.emit_provider_error(told)
                 return
-            changed = self._take(content)
-        except Unfit as unfit:
-            self.refuse(str(unfit))
-            self.provider.emit_provider_error(
-                ProviderEventDetails(message=str(unfit), error_code=ErrorCode.PARSE_ERROR)
-            )
-        else:
+            if fault is not None:
+                self.provider.emit_provider_ready(ProviderEventDetails())
             self.provider.emit_provider_configuration_changed(ProviderEventDetails(flags_changed=changed))
 
     def _content(self) -> bytes:
