@@ -345,6 +345,12 @@ def test_a_client_is_where_the_request_comes_from_as_far_as_that_can_be_believed
     assert clients(trusted(proxies))(scope_of(peer=peer, headers=headers)) == client
 
 
+@pytest.mark.parametrize("proxies", ["", "10.0.0.0/8"])
+def test_whose_address_is_not_known_is_a_client_all_the_same(proxies: str) -> None:
+    assert clients(trusted(proxies))(scope_of() | {"client": None}) == ""
+    assert limits.by_peer(scope_of() | {"client": None}) == ""
+
+
 @pytest.mark.parametrize("proxies", ["nobody", "10.0.0.0/33", "10.0.0.1/8", "10.0.0.1 10.0.0.2"])
 def test_what_is_no_network_is_not_trusted_by_mistake(proxies: str) -> None:
     with pytest.raises(limits.UnfitProxies):

@@ -129,7 +129,7 @@ def clients(is_trusted: Callable[[str], bool]) -> Client:
         for name, value in scope["headers"]:
             if name == b"x-forwarded-for":
                 forwarded = forwarded + b"," + value if forwarded else value
-        peer: str = scope["client"][0]
+        peer = _peer(scope)
         return remembered(peer, forwarded) if len(forwarded) <= LONGEST_ADDRESS else nearest(peer, forwarded)
 
     return client
@@ -137,7 +137,13 @@ def clients(is_trusted: Callable[[str], bool]) -> Client:
 
 def by_peer(scope: Any) -> str:
     """By the address that the request comes from."""
-    return _of(scope["client"][0])
+    return _of(_peer(scope))
+
+
+def _peer(scope: Any) -> str:
+    """Not known of a connection that was lost at once."""
+    address, _ = scope["client"] or ("", 0)
+    return str(address)
 
 
 @lru_cache(10_000)
@@ -273,7 +279,7 @@ class Limited:
                 if self.leaving:
                     further.append(_CLOSE)
                 if further:
-                    message["headers"] = [*message["headers"], *further]
+                    message["headers"] = [*message.get("headers", ()), *further]
             return send(message)
 
         under_way[task] = time.monotonic()
