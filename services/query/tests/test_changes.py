@@ -32,10 +32,10 @@ PATH = "/v1/changes"
 
 
 @asynccontextmanager
-async def served(redis_url: str) -> AsyncIterator[tuple[uvicorn.Server, httpx.AsyncClient]]:
+async def served(redis_url: str, **settings: Any) -> AsyncIterator[tuple[uvicorn.Server, httpx.AsyncClient]]:
     """The query API on a port of its own, as it is composed for production."""
     application: Any
-    application, health = app.query_api(QuerySettings(redis_url=redis_url, lookup_key=KEY))
+    application, health = app.query_api(QuerySettings(redis_url=redis_url, lookup_key=KEY, **settings))
     server = service.server(application, health, Listen())
     serving = asyncio.create_task(server.serve())
     while not server.started:

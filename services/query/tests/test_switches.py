@@ -3,20 +3,15 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import Any
 
 import httpx
 import pytest
 from customerflow_local.flag_file import FlagFile
-from customerflow_query import app
-from customerflow_query.app import QuerySettings
-from customerflow_shared import service
-from customerflow_shared.settings import Listen
 from redis.asyncio import Redis
 
-from .builders import KEY, customer, publish
+from .builders import customer, publish
 from .event_source import following, handle, notice
+from .test_changes import served
 
 TOKEN = "0123456789-operator"
 EFFECT = 2.0  # seconds
@@ -26,24 +21,8 @@ EFFECT = 2.0  # seconds
 async def api(redis: Redis, cf_redis_url: str, cf_flags: FlagFile) -> AsyncIterator[httpx.AsyncClient]:
     await publish(redis, customer())
     await handle(redis, [notice(10)], applied=10)
-    async with served(cf_redis_url, str(cf_flags.path)) as client:
+    async with served(cf_redis_url, flags=str(cf_flags.path), operator_token=TOKEN) as (_, client):
         yield client
-
-
-@asynccontextmanager
-async def served(redis_url: str, flags: str) -> AsyncIterator[httpx.AsyncClient]:
-    config = QuerySettings(redis_url=redis_url, lookup_key=KEY, flags=flags, operator_token=TOKEN, drain_delay=0.0)
-    application: Any
-    application, health = app.query_api(config)
-    server = service.server(application, health, Listen())
-    serving = asyncio.create_task(server.serve())
-    while not server.started:
-        await asyncio.sleep(0.01)
-    url = "http://{}:{}".format(*server.servers[0].sockets[0].getsockname())
-    async with httpx.AsyncClient(base_url=url, timeout=20) as client:
-        yield client
-    server.should_exit = True
-    await serving
 
 
 async def soon(api: httpx.AsyncClient, path: str, status: int) -> httpx.Response:
