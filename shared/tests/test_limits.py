@@ -144,6 +144,17 @@ async def test_fewer_may_be_under_way_while_the_event_loop_is_late() -> None:
     limited.close()
 
 
+async def test_fewer_may_be_under_way_while_it_is_crowded_where_they_wait() -> None:
+    busy = Busy()
+    limited = after(Limited(busy, most=300, deadline=8, is_crowded=lambda: True))
+    under_way = await started(limited, 200)
+    await asyncio.sleep(4 * limits.LOOK_EVERY)
+    assert (await ask(limited)).status == 503
+    busy.go_on.set()
+    assert [one.status for one in await asyncio.gather(*under_way)] == [200] * 200
+    limited.close()
+
+
 async def test_some_may_be_under_way_however_late_the_event_loop_is() -> None:
     busy = Busy()
     limited = after(Limited(busy, most=150, deadline=8))

@@ -3,7 +3,9 @@
 import asyncio
 from typing import Any
 
-from customerflow_query.read_model import Pool
+from customerflow_query import read_model
+from customerflow_query.read_model import Pool, ReadModel
+from redis.asyncio import Redis
 
 
 class Connected:
@@ -43,3 +45,18 @@ async def test_whoever_waits_for_a_connection_gets_it_before_those_who_come_late
     await asyncio.gather(*asking)
     assert max(times) > 5
     assert min(times) > max(times) / 2
+
+
+async def test_a_pool_for_which_many_wait_says_so() -> None:
+    pool = Pool(connection_class=Connected, max_connections=1, timeout=5)
+    model = ReadModel(Redis(connection_pool=pool))
+    held = await pool.get_connection()
+    assert not model.is_crowded()
+    waiting = [asyncio.create_task(pool.get_connection()) for _ in range(read_model.MANY_WAIT + 1)]
+    await asyncio.sleep(0.01)
+    assert model.is_crowded()
+    for task in waiting:
+        task.cancel()
+    await asyncio.wait(waiting)
+    assert not model.is_crowded()
+    await pool.release(held)

@@ -8,9 +8,8 @@ import pytest
 from customerflow_query import changes, read_model
 from customerflow_query.changes import Changes, connect_bell
 from customerflow_query.fetching import Fetcher
-from customerflow_query.read_model import FAILURES, Reading, ReadModel, ReadModelBusy, ReadModelUnavailable
+from customerflow_query.read_model import FAILURES
 from customerflow_shared import service
-from customerflow_shared.views import Stored
 
 
 class Silent:
@@ -44,24 +43,6 @@ async def test_no_read_waits_for_it(silent: Silent) -> None:
             await client.mget("one")
         assert time.monotonic() - begun < 6
     await fetcher.aclose()
-
-
-async def test_no_more_wait_for_it_than_could_be_answered_in_time(silent: Silent) -> None:
-    model = ReadModel(read_model.connect(silent.url))
-
-    async def look(reading: Reading) -> list[Stored]:
-        await reading.ask(lambda _: model.redis.mget("one"))
-        return []
-
-    waiting = [asyncio.create_task(model.attempt(look)) for _ in range(read_model.MOST_WAITING + 1)]
-    await asyncio.sleep(0.1)
-    begun = time.monotonic()
-    with pytest.raises(ReadModelBusy):
-        await model.attempt(look)
-    assert time.monotonic() - begun < 0.1
-    results = await asyncio.gather(*waiting, return_exceptions=True)
-    assert {type(result) for result in results} == {ReadModelUnavailable}
-    await model.redis.aclose()
 
 
 async def test_who_listens_for_changes_connects_anew(silent: Silent, monkeypatch: pytest.MonkeyPatch) -> None:

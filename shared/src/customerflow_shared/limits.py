@@ -224,8 +224,8 @@ _BEYOND_QUOTA = _Answer.of(
 
 
 class Limited:
-    """At most `most` requests are under way, fewer if the event loop is late, and each for at most `deadline` seconds.
-    While it is `leaving`, clients are told to connect elsewhere.
+    """At most `most` requests are under way, each for at most `deadline` seconds; fewer if the event loop is late, or
+    it `is_crowded` where they wait. While it is `leaving`, clients are told to connect elsewhere.
 
     Health and metrics are always answered; what programs ask one another has no quota, and a little room of its own.
     """
@@ -238,6 +238,7 @@ class Limited:
         deadline: float,
         quota: Quota | None = None,
         client: Client = by_peer,
+        is_crowded: Callable[[], bool] = lambda: False,
     ) -> None:
         self._app = app
         self._most = most
@@ -247,6 +248,7 @@ class Limited:
         self._deadline = deadline
         self._quota = quota
         self._client = client
+        self._is_crowded = is_crowded
         self.leaving = False
         self._under_way: dict[asyncio.Task[Any], float] = {}  # since when; those that came first come first
         self._late: dict[asyncio.Task[Any], tuple[int, float]] = {}  # how often cancelled, and when again
@@ -318,7 +320,9 @@ class Limited:
             self._next_look.cancel()
 
     def _make_room(self, late: float) -> None:
-        """For as many as keep the event loop on time: what is under way shares it, and what waits for it is late."""
+        """For as many as keep the event loop on time, and the queue short of what else they wait for."""
+        if self._is_crowded():
+            late = max(late, 2 * LAG)
         was_behind, self._is_behind = self._is_behind, late > LAG
         if was_behind and self._is_behind:  # once may be a pause of something else
             fewer = int(min(self._room, len(self._under_way)) * max(0.5, LAG / late))

@@ -72,6 +72,8 @@ class Health:
         self.leaving = False
         self.at_closing: list[Callable[[], None]] = []
         """Called when the listener closes: what would go on for ever ends now."""
+        self.is_crowded: Callable[[], bool] = lambda: False
+        """Whether fewer requests should be under way, for what they wait for has too long a queue."""
 
     async def status(self) -> dict[str, str]:
         results = await asyncio.gather(*(self._probe(check) for check in self._checks.values()))
@@ -382,6 +384,7 @@ def server(app: ASGIApp, health: Health, settings: Listen) -> uvicorn.Server:
         deadline=settings.request_deadline,
         quota=limits.quota(settings.rate_limit),
         client=limits.clients(is_trusted) if settings.trusted_proxies else limits.by_peer,
+        is_crowded=lambda: health.is_crowded(),
     )
     config = uvicorn.Config(
         limited,

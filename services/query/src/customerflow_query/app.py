@@ -49,6 +49,7 @@ def query_api(config: QuerySettings) -> tuple[ASGIApp, service.Health]:
         paused=partial(flags.off, EXACT_COUNTS, CHANGE_STREAM),
     )
     health.at_closing.append(changes.close)
+    health.is_crowded = model.is_crowded
 
     @asynccontextmanager
     async def lifespan(_: Litestar) -> AsyncIterator[None]:

@@ -18,7 +18,7 @@ from redis.exceptions import ConnectionError, RedisError
 T = TypeVar("T")
 
 SYSTEM = "redis"
-MOST_WAITING = 64  # for a connection: a tenth of a second's work, if all they want is lists
+MANY_WAIT = 32  # for a connection: some twentieth of a second's work, if all they want is lists
 ATTEMPTS = 3
 FIRST_PAUSE = 0.002  # seconds
 LONGEST_PAUSE = 0.05
@@ -36,10 +36,6 @@ class Rebuilding(Exception):
 
 class ReadModelUnavailable(Exception):
     """Redis does not answer."""
-
-
-class ReadModelBusy(Exception):
-    """So many wait for Redis that it would take too long."""
 
 
 class Vanished(Exception):
@@ -164,10 +160,8 @@ class ReadModel:
         to have all that there was at `since`, in milliseconds since 1970.
 
         A look that meets the end of its generation, or another process, is made anew. Raises PositionNotReached,
-        Rebuilding, ReadModelUnavailable, or ReadModelBusy: but what has begun is finished.
+        Rebuilding or ReadModelUnavailable.
         """
-        if self._pool.waiting >= MOST_WAITING:
-            raise ReadModelBusy
         deadline = asyncio.get_running_loop().time() + wait
         try:
             for _ in range(ATTEMPTS):
@@ -224,6 +218,10 @@ class ReadModel:
                 return False
             self._compared = seen
         return True
+
+    def is_crowded(self) -> bool:
+        """Whether so many wait for a connection that fewer should ask at a time."""
+        return self._pool.waiting >= MANY_WAIT
 
     async def check(self) -> None:
         """Raises Rebuilding or RedisError unless there is something to answer from."""

@@ -20,7 +20,6 @@ from customerflow_query.read_model import (
     Freshness,
     PositionNotReached,
     ReadModel,
-    ReadModelBusy,
     ReadModelUnavailable,
     Rebuilding,
 )
@@ -60,9 +59,6 @@ TRANSLATIONS: dict[type[Exception], Translation] = {
     ),
     ReadModelUnavailable: lambda _: Problem(
         "unavailable", "Redis does not answer; ask again shortly.", headers={"Retry-After": "1"}
-    ),
-    ReadModelBusy: lambda _: Problem(
-        "busy", "More is asked than Redis can answer in time; ask again shortly.", headers={"Retry-After": "1"}
     ),
     PositionNotReached: lambda error: behind(error.freshness, currentPosition=error.freshness.position),
 }
