@@ -24,7 +24,7 @@ async def test_a_command_process_that_is_asked_to_leave_finishes_what_it_has_beg
             await asyncio.sleep(delay)
             return await client.post("/v1/customers", json=a_customer())
 
-        burst = [asyncio.create_task(register(number * 0.004)) for number in range(200)]
+        burst = [asyncio.create_task(register(number * 0.01)) for number in range(200)]
         await asyncio.sleep(0.3)
         own_stack.send("command-2", signal.SIGTERM)
         results = await asyncio.gather(*burst, return_exceptions=True)

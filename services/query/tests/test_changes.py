@@ -500,6 +500,7 @@ async def running(redis_url: str) -> AsyncIterator[tuple[Process, httpx.AsyncCli
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     env = {"CF_REDIS_URL": redis_url, "CF_LOOKUP_KEY": b64encode(KEY).decode(), "CF_PORT": str(port)}
+    env["CF_DRAIN_DELAY"] = "0"
     command = [sys.executable, "-m", "customerflow_query", "api"]
     program = await create_subprocess_exec(*command, env=os.environ | env, stdout=DEVNULL)
     try:
