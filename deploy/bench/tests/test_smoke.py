@@ -21,12 +21,12 @@ CONSOLE = Console(quiet=True)
 BENCH = Bench(1, 0.3, 0.1, clients=4, customers=50, console=CONSOLE, told=lambda _: None)
 SCENARIOS: dict[str, Callable[[Bench], Scenario]] = {
     "queries": queries.run,
+    "telemetry": telemetry.run,
     "commands": commands.run,
     "lag": lag.run,
     "projection": projection.run,
     "rebuild": rebuild.run,
     "relay": relay.run,
-    "telemetry": telemetry.run,
 }
 
 
@@ -82,6 +82,8 @@ async def test_every_scenario_is_measured_judged_told_and_drawn() -> None:
     ]
     assert judged == [
         "queries: CustomerFlow, one customer / bare ASGI, constant answer, answers/s",
+        "telemetry: commands, on / commands, off, commands/s",
+        "telemetry: reads, on / reads, off, answers/s",
         "commands: CustomerFlow's command API / bare driver, commands/s",
         "commands: CustomerFlow at half of its rate, p50, ms",
         "commands: CustomerFlow at half of its rate, p99, ms",
@@ -92,8 +94,6 @@ async def test_every_scenario_is_measured_judged_told_and_drawn() -> None:
         f"rebuild: CustomerFlow / {rebuild.WANTED}, events/s, building",
         "relay: CustomerFlow / aio-pika alone, messages/s",
         "relay: CustomerFlow, events/s / commands over HTTP, commands/s",
-        "telemetry: commands, on / commands, off, commands/s",
-        "telemetry: reads, on / reads, off, answers/s",
     ]
     told = "\n".join(tables.table(result))
     assert all(f"### {name}: " in told for name in SCENARIOS)
