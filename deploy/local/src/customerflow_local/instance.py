@@ -76,6 +76,11 @@ class Instance:
         unfinished.rename(path)
         return path
 
+    def holds(self, files: Mapping[str, str]) -> bool:
+        """Whether each of these files is there, as it would be written."""
+        paths = {self.folder / name: text for name, text in files.items()}
+        return all(path.exists() and path.read_text() == text for path, text in paths.items())
+
     def choose_ports(self, names: Iterable[str], preferred: Mapping[str, int]) -> dict[str, tuple[int, int]]:
         """Give each name a port that nobody listens on; return those that had to move, as (wanted, given)."""
         moved = {}

@@ -76,11 +76,15 @@ class Stack:
         with self.instance.alone():
             self._ensure_supervisor()
             here = self._supervisor.names()
-            self._choose_ports(port for port, service in servers.PORTS.items() if service not in here)
+            # an instance of an earlier release lacks the newer ones
+            lacking = servers.PORTS.keys() - self.instance.ports.keys()
+            self._choose_ports(port for port, of in servers.PORTS.items() if of not in here or port in lacking)
             wanted = servers.servers(self.instance, unpacked, durable=self._durable)
             fallen = [server for server in wanted if not self._on_its_way(server)]
             for server in fallen:
                 self._supervisor.forget(service.name for service in server.services)
+                for name, text in server.config.items():
+                    self.instance.write(name, text)
                 server.prepare()
                 self._supervisor.run(server.services)
             for server in wanted:
@@ -88,7 +92,11 @@ class Stack:
                 servers.remember_ready(self.instance, server.name)
 
     def _on_its_way(self, server: servers.Server) -> bool:
-        """Ready, or was so once and runs: then its data is whole, and it needs time at most."""
+        """Runs as it would be started now and is ready, or was so once: then its data is whole, and it needs time at
+        most.
+        """
+        if not self.instance.holds(server.config):
+            return False
         if server.ready():
             return True
         here = self._supervisor.names()

@@ -1,18 +1,18 @@
 """A pytest plugin: real servers, and for each suite a database, a virtual host and a Redis of its own.
 
-With CF_TEST_MYSQL_URL, CF_TEST_MYSQL_OWNER_URL, CF_TEST_AMQP_URL and CF_TEST_REDIS_URL set, those
-servers are used (the owner must be allowed to make databases, and all suites share the one virtual
-host). Otherwise the servers of the instance .run/test are started when the first test asks for them,
-shared by all pytest processes that run at the same time, and ended by the last. CF_TEST_KEEP=1 leaves
-them running, which makes the next run start at once. CF_TEST_SERVERS=newest takes MySQL 9, RabbitMQ 4 and
-Redis 8 in place of what this machine's Debian release has; CF_TEST_SERVERS=containers starts the images of
-docker-compose.yml with testcontainers.
+With CF_TEST_MYSQL_URL, CF_TEST_MYSQL_OWNER_URL, CF_TEST_AMQP_URL, CF_TEST_REDIS_URL and
+CF_TEST_RABBITMQ_MANAGEMENT_URL (with an administrator's account) set, those servers are used (the owner must be
+allowed to make databases, and all suites share the one virtual host). Otherwise the servers of the instance .run/test
+are started when the first test asks for them, shared by all pytest processes that run at the same time, and ended by
+the last. CF_TEST_KEEP=1 leaves them running, which makes the next run start at once. CF_TEST_SERVERS=newest takes
+MySQL 9, RabbitMQ 4 and Redis 8 in place of what this machine's Debian release has; CF_TEST_SERVERS=containers starts
+the images of docker-compose.yml with testcontainers.
 """
 
 import fcntl
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
@@ -24,7 +24,13 @@ from customerflow_local import packages
 from customerflow_local.instance import RUN
 from customerflow_local.stack import Stack
 
-_GIVEN = ("CF_TEST_MYSQL_URL", "CF_TEST_MYSQL_OWNER_URL", "CF_TEST_AMQP_URL", "CF_TEST_REDIS_URL")
+_GIVEN = (
+    "CF_TEST_MYSQL_URL",
+    "CF_TEST_MYSQL_OWNER_URL",
+    "CF_TEST_AMQP_URL",
+    "CF_TEST_REDIS_URL",
+    "CF_TEST_RABBITMQ_MANAGEMENT_URL",
+)
 
 
 @dataclass(frozen=True)
@@ -49,6 +55,7 @@ class Servers:
     mysql_owner_url: str
     amqp_url: str
     redis_url: str
+    management_url: str
     vhosts: Vhosts | None = None
 
     @contextmanager
@@ -107,13 +114,21 @@ def private_servers() -> Iterator[Servers]:
         fcntl.flock(users, fcntl.LOCK_SH)
         try:
             stack.start_servers()
-            env = stack.env
-            yield Servers(
-                env["CF_MYSQL_URL"], env["CF_MYSQL_OWNER_URL"], env["CF_AMQP_URL"], env["CF_REDIS_URL"], stack
-            )
+            yield _named(stack.env, "CF_", stack)
         finally:
             if not os.environ.get("CF_TEST_KEEP"):
                 _stop_if_last(stack, users.fileno())
+
+
+def _named(urls: Mapping[str, str], prefix: str, vhosts: Vhosts | None = None) -> Servers:
+    return Servers(
+        mysql_url=urls[f"{prefix}MYSQL_URL"],
+        mysql_owner_url=urls[f"{prefix}MYSQL_OWNER_URL"],
+        amqp_url=urls[f"{prefix}AMQP_URL"],
+        redis_url=urls[f"{prefix}REDIS_URL"],
+        management_url=urls[f"{prefix}RABBITMQ_MANAGEMENT_URL"],
+        vhosts=vhosts,
+    )
 
 
 def _stop_if_last(stack: Stack, users: int) -> None:
@@ -142,7 +157,12 @@ def cf_servers() -> Iterator[Servers]:
 
         with containers.started() as started:
             yield Servers(
-                started.mysql_url, started.mysql_owner_url, started.amqp_url, started.redis_url, started.vhosts
+                started.mysql_url,
+                started.mysql_owner_url,
+                started.amqp_url,
+                started.redis_url,
+                started.management_url,
+                started.vhosts,
             )
     elif not given:
         with private_servers() as servers:
@@ -150,8 +170,7 @@ def cf_servers() -> Iterator[Servers]:
     elif missing := set(_GIVEN) - set(given):
         pytest.fail(f"Some servers are given, but not {', '.join(sorted(missing))}", pytrace=False)
     else:
-        mysql, owner, amqp, redis = (given[name] for name in _GIVEN)
-        yield Servers(mysql, owner, amqp, redis)
+        yield _named(given, "CF_TEST_")
 
 
 @pytest.fixture(scope="module")
@@ -170,3 +189,9 @@ def cf_amqp_url(cf_servers: Servers) -> Iterator[str]:
 def cf_redis_url(cf_servers: Servers) -> Iterator[str]:
     with cf_servers.redis() as url:
         yield url
+
+
+@pytest.fixture
+def cf_management_url(cf_servers: Servers) -> str:
+    """RabbitMQ's, of all virtual hosts."""
+    return cf_servers.management_url
