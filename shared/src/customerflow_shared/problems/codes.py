@@ -94,6 +94,9 @@ PROBLEMS: Mapping[str, Kind] = {
     "as-of-future": Kind(
         400, "The moment lies in the future", "Ask for a moment that has passed, or leave asOf out for the present."
     ),
+    "subscription-name-invalid": Kind(
+        400, "A subscription cannot have this name", "Use 1 to 40 small letters, digits and hyphens: a-z, 0-9, -."
+    ),
     "bad-request": Kind(
         400, "The request cannot be understood", "Compare it with the OpenAPI document of this service."
     ),
@@ -125,6 +128,16 @@ PROBLEMS: Mapping[str, Kind] = {
         404,
         "The customer is not parked",
         "Nothing is left to mend: its events are applied, or there is no such customer.",
+    ),
+    "event-not-found": Kind(
+        404,
+        "There is no such event",
+        "Compare the customer and the version; a database that was restored has lost some.",
+    ),
+    "subscription-not-found": Kind(
+        404,
+        "There is no such subscription",
+        "Compare the name with the list of subscriptions; it may have been removed.",
     ),
     "method-not-allowed": Kind(
         405, "The address does not take this method", "Use one of the methods that the Allow header names."
@@ -194,6 +207,30 @@ PROBLEMS: Mapping[str, Kind] = {
         409,
         "The first request with this key is not answered yet",
         "Send the same request again after the seconds that Retry-After names.",
+    ),
+    "subscription-differs": Kind(
+        409,
+        "There is a subscription of this name, for something else",
+        "Ask for exactly what it is, take another name, or remove it first; `differs` says where it differs.",
+        {"differs": ["routingKeys", "limits.age"]},
+    ),
+    "subscription-incomplete": Kind(
+        409,
+        "Parts of the subscription are missing or have been changed",
+        "See `faults`. To ask for the same subscription again completes it; what others have changed they must mend.",
+        {"faults": ["the user is missing"]},
+    ),
+    "subscription-has-messages": Kind(
+        409,
+        "Messages would be lost",
+        "Let the partner take its messages first, or remove with force=true: then they are gone. A number that is "
+        "missing is not known yet.",
+        {"messages": 12, "deadLetters": 1},
+    ),
+    "subscription-changed": Kind(
+        409,
+        "The subscription is being changed by somebody else",
+        "Look at the subscription, and begin again if it is not what you want.",
     ),
     "customer-erased": Kind(
         410,

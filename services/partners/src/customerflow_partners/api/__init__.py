@@ -1,0 +1,11 @@
+"""The operator's routes, a module for each sub-topic."""
+
+from collections.abc import Mapping
+
+from customerflow_shared.problems import Translation
+
+from customerflow_partners.api import subscriptions
+
+ROUTES = [*subscriptions.ROUTES]
+
+TRANSLATIONS: Mapping[type[Exception], Translation] = {**subscriptions.TRANSLATIONS}
