@@ -29,6 +29,7 @@ PROGRAMS = (
             "CF_MASTER_KEYS",
             "CF_CLAIM_PEPPER",
             "CF_FEED_TOKEN",
+            "CF_CONTRACT_URL",
             "CF_DELIVERY_TOKEN",
             "CF_RELAY_DOORBELL",
         ),
