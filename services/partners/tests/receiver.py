@@ -90,6 +90,8 @@ class Receiver:
     secure: bool = False
     respond: Respond = OK
     seen: list[Received] = field(default_factory=list)
+    tasks: set[asyncio.Task[None]] = field(default_factory=set)
+    """Of the connections."""
     connections: int = 0
     most_at_once: int = 0
     overlaps: int = 0
@@ -153,7 +155,7 @@ def taking(respond: Respond = OK) -> Respond:
 @asynccontextmanager
 async def receiving(tls: SSLContext | None = None, port: int = 0) -> AsyncIterator[Receiver]:
     receiver = Receiver(secure=tls is not None, respond=taking())
-    tasks: set[asyncio.Task[None]] = set()
+    tasks = receiver.tasks
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()

@@ -150,11 +150,29 @@ async def test_one_worker_serves_a_webhook_at_a_time_and_another_takes_over_what
     assert one.id not in await store.renew("w2")
 
 
-@pytest.mark.parametrize("state", [State.CREATING, State.DISABLED, State.DELETING])
-async def test_only_an_active_webhook_is_served(store: Store, state: State) -> None:
-    one = webhook(state=state)
+async def test_one_that_is_being_created_is_nobodys(store: Store) -> None:
+    one = webhook(state=State.CREATING)
     await store.add(one)
     assert not await store.take(one.id, "w1")
+
+
+@pytest.mark.parametrize("state", [State.DISABLED, State.DELETING])
+async def test_only_an_active_webhook_is_served_though_somebody_keeps_its_queue(
+    store: Store, engine: AsyncEngine, state: State
+) -> None:
+    mine = await served(store, engine, webhook(state=state))
+    with pytest.raises(LeaseLost):
+        await mine.begin(1)
+
+
+async def test_one_that_has_been_changed_is_begun_anew(store: Store, engine: AsyncEngine) -> None:
+    one = webhook()
+    mine = await served(store, engine, one)
+    assert await mine.begin(1) == set()
+    await store.change(one.id, {"url": "https://example.org/"})
+    with pytest.raises(LeaseLost):
+        await mine.begin(1)
+    assert await mine.begin(2) == set()
 
 
 async def test_what_waits_of_a_customer_comes_back_in_order_and_whole(store: Store, engine: AsyncEngine) -> None:
@@ -163,7 +181,7 @@ async def test_what_waits_of_a_customer_comes_back_in_order_and_whole(store: Sto
     await mine.hold(first, NOW, REFUSED, LATER)
     await mine.hold(second, NOW)
     await mine.hold(other, NOW, REFUSED, LATER + timedelta(seconds=1))
-    assert await mine.held_customers() == {ANA, BRUNO}
+    assert await mine.begin(1) == {ANA, BRUNO}
     assert await mine.due(NOW, 10) == ([], 3)
     assert await mine.due(LATER, 10) == ([ANA], 3)
     assert await mine.due(LATER + timedelta(hours=1), 1) == ([ANA], 3)
@@ -178,7 +196,7 @@ async def test_what_waits_of_a_customer_comes_back_in_order_and_whole(store: Sto
     assert await mine.due(NOW, 10) == ([ANA], 2)
     await mine.forget(held.id)
     assert await mine.first(ANA) is None
-    assert await mine.held_customers() == {BRUNO}
+    assert await mine.begin(1) == {BRUNO}
 
 
 async def test_what_comes_again_is_held_once(store: Store, engine: AsyncEngine) -> None:
@@ -259,6 +277,7 @@ async def test_whoever_is_taken_over_writes_nothing_more(store: Store, engine: A
     assert await store.take(one.id, "w2")
     before = await store.find(one.id), await store.deliveries(one.id, "held", 0, 10)
     for write in (
+        mine.begin(1),
         mine.hold(event(BRUNO), NOW),
         mine.forget(held.id),
         mine.postpone(held, NOW, REFUSED, None),

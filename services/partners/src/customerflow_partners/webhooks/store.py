@@ -267,7 +267,7 @@ class Store:
             taken = await session.run(
                 "UPDATE cf_webhooks SET holder = %s, token = token + 1, "
                 "lease_until = UTC_TIMESTAMP(6) + INTERVAL %s SECOND "
-                "WHERE id = %s AND state = 'active' AND lease_until < UTC_TIMESTAMP(6)",
+                "WHERE id = %s AND state <> 'creating' AND lease_until < UTC_TIMESTAMP(6)",
                 (holder, LEASE_SECONDS, webhook.bytes),
             )
             await session.commit()
@@ -296,8 +296,14 @@ class Served:
         self._webhook = webhook.bytes
         self._token = token
 
-    async def held_customers(self) -> set[UUID]:
+    async def begin(self, revision: int) -> set[UUID]:
+        """Customers of whom something is held. Raises LeaseLost if it is not active, or not of this revision."""
         async with database.session(self._engine) as session:
+            if not await session.rows(
+                "SELECT 1 FROM cf_webhooks WHERE id = %s AND token = %s AND revision = %s AND state = 'active'",
+                (self._webhook, self._token, revision),
+            ):
+                raise LeaseLost
             rows = await session.rows(
                 "SELECT DISTINCT customer_id FROM cf_webhook_deliveries WHERE webhook_id = %s AND state = 'held'",
                 (self._webhook,),
