@@ -1,12 +1,15 @@
 """The command line of the partners' service: `api`, and what an operator may do by hand."""
 
+import asyncio
 import os
 
 import rich_click as click
 from customerflow_shared import service, settings, telemetry
+from customerflow_shared.database import SchemaNotReady
 
 from customerflow_partners import app
 from customerflow_partners.cli import COMMANDS
+from customerflow_partners.schema import SCHEMA
 
 
 @click.group()
@@ -20,6 +23,17 @@ def api() -> None:
     config = settings.load_or_exit(app.PartnersSettings, os.environ)
     telemetry.configure("partners", log_level=config.log_level)
     service.run(*app.partners(config), config)
+
+
+@main.command()
+def migrate() -> None:
+    """Bring the schema of this service's own database up to date, and give the runtime account its rights."""
+    config = settings.load_or_exit(app.MigrateSettings, os.environ)
+    telemetry.configure("migrate", log_level=config.log_level)
+    try:
+        asyncio.run(SCHEMA.migrate(config.partners_mysql_owner_url, config.partners_mysql_url))
+    except SchemaNotReady as error:
+        raise click.ClickException(str(error)) from None
 
 
 for command in COMMANDS:

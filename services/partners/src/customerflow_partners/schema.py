@@ -5,6 +5,7 @@ from pathlib import Path
 from customerflow_shared.database import Schema
 
 GRANTS = {
+    "cf_replays": "SELECT, INSERT, UPDATE, DELETE",
     "cf_webhooks": "SELECT, INSERT, UPDATE, DELETE",
     "cf_webhook_deliveries": "SELECT, INSERT, UPDATE, DELETE",
 }

@@ -134,6 +134,9 @@ PROBLEMS: Mapping[str, Kind] = {
         "There is no such event",
         "Compare the customer and the version; a database that was restored has lost some.",
     ),
+    "replay-not-found": Kind(
+        404, "The subscription has no such replay", "Compare the id with its list of replays; one is kept for 90 days."
+    ),
     "subscription-not-found": Kind(
         404,
         "There is no such subscription",
@@ -226,6 +229,18 @@ PROBLEMS: Mapping[str, Kind] = {
         "Let the partner take its messages first, or remove with force=true: then they are gone. A number that is "
         "missing is not known yet.",
         {"messages": 12, "deadLetters": 1},
+    ),
+    "replay-unfinished": Kind(
+        409,
+        "Another replay of the subscription has not come to its end",
+        "Wait for it, or cancel it; if it is paused or has failed it can be resumed.",
+        {"replay": "0193f0a0-7c1e-7d52-9a54-2f6d1b0c9e11"},
+    ),
+    "replay-over": Kind(
+        409,
+        "The replay has come to its end",
+        "Begin another one if there is more to tell again.",
+        {"state": "completed"},
     ),
     "subscription-changed": Kind(
         409,

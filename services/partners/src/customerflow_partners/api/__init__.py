@@ -4,8 +4,8 @@ from collections.abc import Mapping
 
 from customerflow_shared.problems import Translation
 
-from customerflow_partners.api import subscriptions
+from customerflow_partners.api import replays, subscriptions
 
-ROUTES = [*subscriptions.ROUTES]
+ROUTES = [*subscriptions.ROUTES, *replays.ROUTES]
 
-TRANSLATIONS: Mapping[type[Exception], Translation] = {**subscriptions.TRANSLATIONS}
+TRANSLATIONS: Mapping[type[Exception], Translation] = {**subscriptions.TRANSLATIONS, **replays.TRANSLATIONS}

@@ -5,10 +5,13 @@ from typing import Any, TypeAlias
 
 import litestar
 import msgspec
+from customerflow_shared.inputs.fields import Unfit
 from customerflow_shared.openapi import JSON, Answer, Body, operation
 from customerflow_shared.problems import Problem, responses
 from litestar import Response
 from litestar.openapi.spec import Parameter
+
+from customerflow_partners import inputs
 
 HttpRequest: TypeAlias = litestar.Request[Any, Any, Any]
 
@@ -34,6 +37,14 @@ def answer(told: msgspec.Struct, status: int = 200) -> Response[bytes]:
     return Response(
         msgspec.json.encode(told), status_code=status, media_type=JSON, headers={"Cache-Control": "no-store"}
     )
+
+
+def subscription_name(text: str) -> str:
+    """Raises Problem."""
+    try:
+        return inputs.subscription_name(text)
+    except Unfit as unfit:
+        raise Problem(unfit.code, unfit.detail) from None
 
 
 def unavailable(detail: str) -> Problem:

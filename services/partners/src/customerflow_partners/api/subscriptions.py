@@ -6,7 +6,7 @@ import msgspec
 from customerflow_shared import requests
 from customerflow_shared.inputs.bodies import Body as BodyOf
 from customerflow_shared.inputs.body import received
-from customerflow_shared.inputs.fields import Fields, Unfit
+from customerflow_shared.inputs.fields import Fields
 from customerflow_shared.inputs.strict_json import json_object
 from customerflow_shared.openapi import JSON, Answer, Body
 from customerflow_shared.problems import Problem, Translation
@@ -18,7 +18,7 @@ from litestar.params import FromPath
 from msgspec import Meta
 
 from customerflow_partners import inputs
-from customerflow_partners.api.answers import HttpRequest, answer, documented, unavailable
+from customerflow_partners.api.answers import HttpRequest, answer, documented, subscription_name, unavailable
 from customerflow_partners.keeping import (
     Created,
     Credentials,
@@ -163,7 +163,7 @@ async def subscribe(request: HttpRequest, name: FromPath[str], kept: NamedDepend
     """
     requests.parameters(request.scope["query_string"])
     raw = await received(request, JSON)
-    wish = inputs.wish(_name(name), json_object(raw))
+    wish = inputs.wish(subscription_name(name), json_object(raw))
     created, changed = await kept.create(wish)
     return answer(created, 201 if changed else 200)
 
@@ -180,7 +180,7 @@ async def subscribe(request: HttpRequest, name: FromPath[str], kept: NamedDepend
 async def inspect(request: HttpRequest, name: FromPath[str], kept: NamedDependency[Subscriptions]) -> Response[bytes]:
     """Without the content of any message. Why a partner has gone away RabbitMQ does not remember; its log says it."""
     requests.parameters(request.scope["query_string"])
-    return answer(await kept.inspect(_name(name)))
+    return answer(await kept.inspect(subscription_name(name)))
 
 
 @post(
@@ -204,7 +204,7 @@ async def inspect(request: HttpRequest, name: FromPath[str], kept: NamedDependen
 async def rotate(request: HttpRequest, name: FromPath[str], kept: NamedDependency[Subscriptions]) -> Response[bytes]:
     """The old one is no longer good for a new connection; those that are open stay open."""
     requests.parameters(request.scope["query_string"])
-    identifier = _name(name)
+    identifier = subscription_name(name)
     if raw := await received(request, JSON, required=False):
         Fields(json_object(raw), set()).check()
     return answer(await kept.rotate(identifier))
@@ -234,17 +234,10 @@ async def remove(request: HttpRequest, name: FromPath[str], kept: NamedDependenc
     given = requests.parameters(request.scope["query_string"], ["force"])
     if given.get("force", "false") not in ("true", "false"):
         raise Problem("invalid-parameter", "force must be true or false.")
-    await kept.remove(_name(name), force=given.get("force") == "true")
+    await kept.remove(subscription_name(name), force=given.get("force") == "true")
 
 
 ROUTES = [subscriptions, subscribe, inspect, rotate, remove]
-
-
-def _name(text: str) -> str:
-    try:
-        return inputs.subscription_name(text)
-    except Unfit as unfit:
-        raise Problem(unfit.code, unfit.detail) from None
 
 
 def _known(**numbers: int | None) -> dict[str, Any]:
