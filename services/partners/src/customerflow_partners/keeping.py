@@ -23,6 +23,7 @@ from customerflow_partners.subscriptions import (
     creation,
     dead_of,
     faults,
+    is_ours,
     queue_of,
     removal,
     user_of,
@@ -159,7 +160,7 @@ class Subscriptions:
     async def listed(self) -> list[Subscription]:
         """By name; what is incomplete among them."""
         snapshot = await self._management.snapshot()
-        return [_shown(name, snapshot) for name in sorted(snapshot.found)]
+        return [_shown(name, snapshot) for name, found in sorted(snapshot.found.items()) if is_ours(found)]
 
     async def inspect(self, name: str) -> Inspection:
         """Raises NotSubscribed."""
@@ -178,9 +179,7 @@ class Subscriptions:
         """Raises NotSubscribed, HasMessages, Refused."""
         async with self._one_at_a_time:
             snapshot = await self._management.snapshot()
-            if name not in snapshot.found:
-                raise NotSubscribed
-            found = snapshot.found[name]
+            found = _ours(name, snapshot)
             if not force:
                 _check_empty(name, found, snapshot)
             for step in removal(name, found):
@@ -189,8 +188,7 @@ class Subscriptions:
 
     async def _one(self, name: str) -> Subscription:
         snapshot = await self._management.snapshot()
-        if name not in snapshot.found:
-            raise NotSubscribed
+        _ours(name, snapshot)
         return _shown(name, snapshot)
 
     async def _check(self, credentials: Credentials) -> None:
@@ -198,8 +196,8 @@ class Subscriptions:
             raise Overtaken
 
     async def _oldest(self, subscription: Subscription) -> Oldest | UnsetType:
-        samples = await self._management.samples(subscription.queue)
-        age = ages.of_oldest(samples, subscription.messages or 0, time.time())
+        history = await self._management.history(subscription.queue)
+        age = ages.of_oldest(*history, subscription.messages or 0, time.time())
         if age is None:
             return UNSET
         return Oldest(at_least=int(age.at_least), at_most=UNSET if age.at_most is None else int(age.at_most))
@@ -207,6 +205,13 @@ class Subscriptions:
 
 def _new(name: str) -> Credentials:
     return Credentials(user=user_of(name), password=secrets.token_urlsafe(32))
+
+
+def _ours(name: str, snapshot: Snapshot) -> Found:
+    found = snapshot.found.get(name, Found())
+    if not is_ours(found):
+        raise NotSubscribed
+    return found
 
 
 def _shown(name: str, snapshot: Snapshot) -> Subscription:

@@ -4,7 +4,7 @@ import asyncio
 import base64
 import hashlib
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
@@ -37,6 +37,8 @@ T = TypeVar("T")
 # how far back, and by what steps, in seconds: what RabbitMQ keeps unless it is told otherwise
 SAMPLED = ((600, 5), (3600, 60))
 
+TIMEOUT = httpx.Timeout(10.0, connect=3.0)  # seconds
+
 _MS = 1000
 
 
@@ -62,6 +64,13 @@ class Numbers(NamedTuple):
     ready: int | None
     unacknowledged: int | None
     consumers: int | None
+
+
+class History(NamedTuple):
+    """Of a queue: how many messages had come in, ever, and how many were there."""
+
+    came_in: Sequence[Sample]
+    lengths: Sequence[Sample]
 
 
 class Snapshot(NamedTuple):
@@ -124,6 +133,9 @@ class _Sample(Struct, frozen=True):
 class _Rate(Struct, frozen=True):
     samples: list[_Sample] = []
 
+    def in_seconds(self) -> Iterator[Sample]:
+        return (Sample(one.timestamp / _MS, one.sample) for one in self.samples)
+
 
 class _Stats(Struct, frozen=True):
     publish_details: _Rate = _Rate()
@@ -132,6 +144,7 @@ class _Stats(Struct, frozen=True):
 class _Sampled(Struct, frozen=True):
     # an empty list stands for an object without members
     message_stats: _Stats | list[Any] = _Stats()
+    messages_details: _Rate = _Rate()
 
 
 class _Connection(Struct, frozen=True):
@@ -240,17 +253,27 @@ class Management:
         answer = await self._ask("GET", "users", user)
         return answer.status_code != 404 and is_hash_of(_read(answer, _User).password_hash, password)
 
-    async def samples(self, queue: str) -> list[Sample]:
-        """How many messages have come in by when, as far back as RabbitMQ remembers; none, if it does not."""
-        found = []
+    async def history(self, queue: str) -> History:
+        """As far back as RabbitMQ remembers; nothing, if it does not."""
+        came_in, lengths = list[Sample](), list[Sample]()
+        # of an object without members it makes a list, so the name is asked for
+        columns = "name,message_stats.publish_details.samples,messages_details.samples"
         for age, step in SAMPLED:
-            columns = "name,message_stats.publish_details.samples"  # of nothing it would make a list
-            path = ("queues", self._vhost, queue)
-            answer = await self._ask("GET", *path, columns=columns, msg_rates_age=age, msg_rates_incr=step)
-            stats = _read(answer, _Sampled).message_stats if answer.status_code != 404 else _Stats()
-            if isinstance(stats, _Stats):
-                found += [Sample(one.timestamp / _MS, one.sample) for one in stats.publish_details.samples]
-        return found
+            answer = await self._ask(
+                *("GET", "queues", self._vhost, queue),
+                columns=columns,
+                msg_rates_age=age,
+                msg_rates_incr=step,
+                lengths_age=age,
+                lengths_incr=step,
+            )
+            if answer.status_code == 404:
+                break
+            told = _read(answer, _Sampled)
+            lengths += told.messages_details.in_seconds()
+            if isinstance(told.message_stats, _Stats):
+                came_in += told.message_stats.publish_details.in_seconds()
+        return History(came_in, lengths)
 
     async def connected_since(self, user: str) -> list[float]:
         """When each of the user's connections was made, in seconds since 1970."""
@@ -331,7 +354,7 @@ def connect(url: str) -> httpx.AsyncClient:
     host = parts.netloc.rpartition("@")[2]
     address = urlunsplit((parts.scheme, host, parts.path.rstrip("/") + "/", "", ""))
     auth = httpx.BasicAuth(unquote(parts.username or ""), unquote(parts.password or ""))
-    return httpx.AsyncClient(base_url=address, auth=auth, timeout=httpx.Timeout(10.0, connect=3.0))
+    return httpx.AsyncClient(base_url=address, auth=auth, timeout=TIMEOUT)
 
 
 def hash_of(password: str, salt: bytes | None = None) -> str:
