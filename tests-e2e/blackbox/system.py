@@ -18,7 +18,9 @@ class System:
     query: str
     relays: tuple[str, ...]
     projectors: tuple[str, ...]
+    partners: str
     feed_token: str
+    operator_token: str
     delivery_token: str
     amqp: str
     redis: str
@@ -32,7 +34,7 @@ class System:
 
     @property
     def programs(self) -> tuple[str, ...]:
-        return (*self.commands, self.query, *self.relays, *self.projectors)
+        return (*self.commands, self.query, *self.relays, *self.projectors, self.partners)
 
 
 class Incomplete(Exception):
@@ -51,7 +53,9 @@ def given(environment: Mapping[str, str] = os.environ) -> System | None:
         query=named["QUERY_URL"],
         relays=(named["RELAY_URL"],),
         projectors=(named["PROJECTOR_URL"],),
+        partners=named["PARTNERS_URL"],
         feed_token=named["FEED_TOKEN"],
+        operator_token=named["OPERATOR_TOKEN"],
         delivery_token=named["DELIVERY_TOKEN"],
         amqp=named["AMQP_URL"],
         redis=named["REDIS_URL"],
@@ -65,7 +69,9 @@ _NAMES: Final = (
     "QUERY_URL",
     "RELAY_URL",
     "PROJECTOR_URL",
+    "PARTNERS_URL",
     "FEED_TOKEN",
+    "OPERATOR_TOKEN",
     "DELIVERY_TOKEN",
     "AMQP_URL",
     "REDIS_URL",
@@ -92,7 +98,9 @@ def started(stack: Stack, extra_env: Mapping[str, str] | None = None) -> System:
         query=urls["query"],
         relays=replicas("relay"),
         projectors=replicas("projector"),
+        partners=urls["partners"],
         feed_token=env["CF_FEED_TOKEN"],
+        operator_token=env["CF_OPERATOR_TOKEN"],
         delivery_token=env["CF_DELIVERY_TOKEN"],
         amqp=env["CF_AMQP_URL"],
         redis=env["CF_REDIS_URL"],

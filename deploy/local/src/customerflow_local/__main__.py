@@ -34,7 +34,7 @@ _instance = click.argument("instance", default="demo")
 
 @click.group()
 def cli() -> None:
-    """Private servers and the four programs, without Docker. An INSTANCE is a folder below .run (default: demo)."""
+    """Private servers and the programs, without Docker. An INSTANCE is a folder below .run (default: demo)."""
 
 
 @cli.command()
@@ -59,7 +59,7 @@ def _up(stack: Stack, *, servers_only: bool = False, replicas: dict[str, int] | 
         with _console.status("starting MariaDB, RabbitMQ and Redis") as status:
             stack.start_servers()
             if not servers_only:
-                status.update("starting the four programs")
+                status.update("starting the programs")
                 stack.start_programs(replicas)
     except LocalStackError as error:
         raise _Failure(error) from error
@@ -124,7 +124,7 @@ def _print_status(name: str) -> None:
         address = f"127.0.0.1:{port}"
         if process in stack.urls:
             address = f"http://{address}"
-            if process.split("-")[0] in ("command", "query"):
+            if process.split("-")[0] in ("command", "query", "partners"):
                 address += "/docs"
         table.add_row(process, state, address)
     _console.print(table)

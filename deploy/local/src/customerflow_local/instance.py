@@ -22,6 +22,7 @@ PREFERRED_PORTS: Final[Mapping[str, int]] = {
     "query": 8081,
     "relay": 8082,
     "projector": 8083,
+    "partners": 8085,
     "mysql": 13306,
     "amqp": 15673,
     "redis": 16379,

@@ -1,4 +1,4 @@
-"""The four programs of an instance, each a process with a port of its own."""
+"""The programs of an instance, each a process with a port of its own."""
 
 import sys
 from collections.abc import Iterator, Mapping
@@ -8,7 +8,9 @@ from customerflow_local.instance import Instance
 from customerflow_local.servers import urls
 from customerflow_local.supervision import Service
 
-MIGRATE = [sys.executable, "-m", "customerflow_command", "migrate"]
+MIGRATIONS = [
+    [sys.executable, "-m", package, "migrate"] for package in ("customerflow_command", "customerflow_partners")
+]
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,18 @@ PROGRAMS = (
         ("CF_AMQP_URL", "CF_REDIS_URL", "CF_FEED_URL", "CF_FEED_TOKEN", "CF_LOOKUP_KEY", "CF_OPERATOR_TOKEN"),
     ),
     Program("query", ("customerflow_query", "api"), ("CF_REDIS_URL", "CF_LOOKUP_KEY")),
+    Program(
+        "partners",
+        ("customerflow_partners", "api"),
+        (
+            "CF_PARTNERS_MYSQL_URL",
+            "CF_AMQP_URL",
+            "CF_RABBITMQ_MANAGEMENT_URL",
+            "CF_FEED_URL",
+            "CF_FEED_TOKEN",
+            "CF_OPERATOR_TOKEN",
+        ),
+    ),
 )
 
 

@@ -1,4 +1,4 @@
-"""A whole stack of one instance: the servers, the four programs, and what a test may do to them."""
+"""A whole stack of one instance: the servers, the programs, and what a test may do to them."""
 
 import os
 import signal
@@ -124,17 +124,18 @@ class Stack:
                 self.wait_ready(name)
 
     def migrate(self) -> None:
-        """Bring the database's tables to what the programs expect."""
-        done = subprocess.run(
-            programs.MIGRATE,
-            env={**_inherited(), **self.env, MARKER: str(self.instance.folder)},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if done.returncode != 0:
-            raise LocalStackError(f"The database could not be migrated:\n{done.stdout}{done.stderr}")
+        """Bring the databases' tables to what the programs expect."""
+        for command in programs.MIGRATIONS:
+            done = subprocess.run(
+                command,
+                env={**_inherited(), **self.env, MARKER: str(self.instance.folder)},
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            if done.returncode != 0:
+                raise LocalStackError(f"The database could not be migrated:\n{done.stdout}{done.stderr}")
 
     def stop(self) -> None:
         """End every process of the instance; its data stays."""
