@@ -19,9 +19,7 @@ class Authority:
         self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "tests")])
         builder = self._builder(self._name, self._key.public_key())
         builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        self._certificate = builder.sign(self._key, hashes.SHA256())
-        self.file = folder / "ca.pem"
-        self.file.write_bytes(self._certificate.public_bytes(Encoding.PEM))
+        self.certificate = builder.sign(self._key, hashes.SHA256()).public_bytes(Encoding.PEM).decode()
 
     def server(self, *names: str) -> ssl.SSLContext:
         """For names of the DNS and IP addresses."""

@@ -273,10 +273,10 @@ async def test_over_tls_the_certificate_must_be_for_the_name_and_by_an_authority
         return await sent(f"https://{host}:{receiver.port}/", Outgoing(LOOPBACK, ca))
 
     async with receiving(authority.server("hooks.example", "127.0.0.1")) as receiver:
-        assert await over(receiver, "hooks.example", str(authority.file)) == Delivered(204)
-        assert await over(receiver, "127.0.0.1", str(authority.file)) == Delivered(204)
+        assert await over(receiver, "hooks.example", authority.certificate) == Delivered(204)
+        assert await over(receiver, "127.0.0.1", authority.certificate) == Delivered(204)
         assert len(receiver.seen) == 2
-        assert await over(receiver, "other.example", str(authority.file)) == Failed("tls", whole=True)
+        assert await over(receiver, "other.example", authority.certificate) == Failed("tls", whole=True)
         assert await over(receiver, "hooks.example", None) == Failed("tls", whole=True)
         assert len(receiver.seen) == 2
 
@@ -287,7 +287,7 @@ async def test_over_tls_the_certificate_must_be_for_the_name_and_by_an_authority
 
     async with await asyncio.start_server(unencrypted, "127.0.0.1", 0) as plain:
         url = f"https://hooks.example:{plain.sockets[0].getsockname()[1]}/"
-        assert await sent(url, Outgoing(LOOPBACK, str(authority.file))) == Failed("tls", whole=True)
+        assert await sent(url, Outgoing(LOOPBACK, authority.certificate)) == Failed("tls", whole=True)
 
 
 async def test_one_name_that_hangs_delays_no_other(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,6 +20,7 @@ from customerflow_partners.webhooks.store import (
 )
 from customerflow_shared import database
 from customerflow_shared.ids import uuid7
+from customerflow_shared.views import timestamp
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 NOW = datetime(2026, 11, 22, 15, 4, 5, 123_000, tzinfo=UTC)
@@ -222,7 +223,8 @@ async def test_a_failure_postpones_and_the_last_one_buries(store: Store, engine:
     assert held is not None
     await mine.postpone(held, NOW, Failed("timeout"), LATER)
     (told, _) = await store.deliveries(one.id, "held", 0, 10)
-    assert (told.attempts, told.next_attempt_at, told.last_error, told.last_status) == (2, LATER, "timeout", None)
+    assert (told.attempts, told.next_attempt_at) == (2, timestamp(LATER))
+    assert (told.last_error, told.last_status) == ("timeout", None)
     held = await mine.first(ANA)
     assert held is not None
     await mine.postpone(held, LATER, REFUSED, None)

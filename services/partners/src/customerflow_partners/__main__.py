@@ -1,4 +1,4 @@
-"""The command line of the partners' service: `api`, and what an operator may do by hand."""
+"""The command line of the partners' service: `api`, `deliver`, and what an operator may do by hand."""
 
 import asyncio
 import os
@@ -23,6 +23,14 @@ def api() -> None:
     config = settings.load_or_exit(app.PartnersSettings, os.environ)
     telemetry.configure("partners", log_level=config.log_level)
     service.run(*app.partners(config), config)
+
+
+@main.command()
+def deliver() -> None:
+    """Deliver webhooks; run two for a standby."""
+    config = settings.load_or_exit(app.WebhookSettings, os.environ)
+    telemetry.configure("webhooks", log_level=config.log_level)
+    service.run(*app.webhooks(config), config)
 
 
 @main.command()

@@ -8,9 +8,9 @@ import re
 import unicodedata
 from typing import Any
 
-from customerflow_shared.inputs.fields import Unfit
+from customerflow_shared.inputs.fields import Parser, Unfit
 from customerflow_shared.inputs.tax_ids import is_brazilian
-from customerflow_shared.inputs.text import string, trimmed
+from customerflow_shared.inputs.text import string, text, trimmed
 
 SHORTEST = 11  # characters of a CPF, the shortest without a mark
 _MARKS = re.compile(r"[@+(]")
@@ -24,10 +24,10 @@ _CPF = re.compile(r"(?<!\w)[0-9]{3}[ .]?[0-9]{3}[ .]?[0-9]{3}[ \-]?[0-9]{2}(?!\w
 _CNPJ = re.compile(r"(?<!\w)[0-9A-Z]{2}[ .]?[0-9A-Z]{3}[ .]?[0-9A-Z]{3}[ /]?[0-9A-Z]{4}[ \-]?[0-9]{2}(?!\w)")
 
 
-def says_who(text: str) -> bool:
-    if len(text) < SHORTEST and text.isascii() and not _MARKS.search(text):
+def says_who(given: str) -> bool:
+    if len(given) < SHORTEST and given.isascii() and not _MARKS.search(given):
         return False
-    plain = unicodedata.normalize("NFKC", text).upper()
+    plain = unicodedata.normalize("NFKC", given).upper()
     if _EMAIL.search(plain) or _PHONE.search(plain):
         return True
     return any(is_brazilian(found[0]) for form in (_CPF, _CNPJ) for found in form.finditer(plain))
@@ -49,7 +49,13 @@ def token(value: Any) -> str:
     return _of_nobody(given, "format")
 
 
-def _of_nobody(text: str, code: str) -> str:
-    if says_who(text):
+def remark(limit: int) -> Parser[str]:
+    """What somebody has to say, in at most so many characters."""
+    composed = text(limit)
+    return lambda value: _of_nobody(composed(value), "format")
+
+
+def _of_nobody(given: str, code: str) -> str:
+    if says_who(given):
         raise Unfit(code, "The value is kept in clear, and holds an e-mail address, a phone number or a tax id.")
-    return text
+    return given

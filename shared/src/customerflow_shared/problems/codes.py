@@ -137,6 +137,14 @@ PROBLEMS: Mapping[str, Kind] = {
     "replay-not-found": Kind(
         404, "The subscription has no such replay", "Compare the id with its list of replays; one is kept for 90 days."
     ),
+    "webhook-not-found": Kind(
+        404, "There is no such webhook", "Compare the id with the list of webhooks; it may have been deleted."
+    ),
+    "webhook-delivery-not-found": Kind(
+        404,
+        "The webhook has no such delivery",
+        "List its deliveries: it may have been delivered, or discarded, meanwhile.",
+    ),
     "subscription-not-found": Kind(
         404,
         "There is no such subscription",
@@ -241,6 +249,11 @@ PROBLEMS: Mapping[str, Kind] = {
         "The replay has come to its end",
         "Begin another one if there is more to tell again.",
         {"state": "completed"},
+    ),
+    "webhook-changed": Kind(
+        409,
+        "Somebody else has changed the webhook at the same time",
+        "Look at it, and ask again if it is not as you want it.",
     ),
     "subscription-changed": Kind(
         409,
@@ -361,6 +374,10 @@ FAULTS: Mapping[str, FaultKind] = {
     "tag-format": FaultKind(
         "The value cannot be a tag",
         "Use 1 to 50 lower-case letters, digits and _.:- , beginning with a letter or digit.",
+    ),
+    "url-refused": FaultKind(
+        "Nothing is sent to this URL",
+        "See the detail for the rule: https, a host with public addresses only, port 443 or from 1024, no user in it.",
     ),
     "external-id-personal": FaultKind(
         "The external id is personal data",

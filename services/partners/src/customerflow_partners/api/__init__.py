@@ -4,8 +4,13 @@ from collections.abc import Mapping
 
 from customerflow_shared.problems import Translation
 
-from customerflow_partners.api import replays, subscriptions
+from customerflow_partners.api import replays, subscriptions, webhooks
 
 ROUTES = [*subscriptions.ROUTES, *replays.ROUTES]
+WEBHOOK_ROUTES = webhooks.ROUTES
 
-TRANSLATIONS: Mapping[type[Exception], Translation] = {**subscriptions.TRANSLATIONS, **replays.TRANSLATIONS}
+TRANSLATIONS: Mapping[type[Exception], Translation] = {
+    **subscriptions.TRANSLATIONS,
+    **replays.TRANSLATIONS,
+    **webhooks.TRANSLATIONS,
+}

@@ -1,5 +1,5 @@
 """The command line, a module for each sub-topic."""
 
-from customerflow_partners.cli import subscriptions
+from customerflow_partners.cli import subscriptions, webhooks
 
-COMMANDS = [subscriptions.subscriptions]
+COMMANDS = [subscriptions.subscriptions, webhooks.webhooks]

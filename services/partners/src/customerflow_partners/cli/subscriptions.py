@@ -9,7 +9,6 @@ from typing import TypeVar
 import msgspec
 import rich_click as click
 from customerflow_shared import settings, telemetry
-from customerflow_shared.inputs.fields import Unfit
 from msgspec import UNSET
 from rich.console import Console
 from rich.table import Column, Table
@@ -17,6 +16,7 @@ from rich.text import Text
 
 from customerflow_partners import app, inputs, management
 from customerflow_partners.cli.options import JSON, read
+from customerflow_partners.cli.options import routing_keys as parsed_keys
 from customerflow_partners.keeping import (
     Created,
     Credentials,
@@ -29,7 +29,7 @@ from customerflow_partners.keeping import (
     Subscriptions,
 )
 from customerflow_partners.management import AccountRefused, Management, NoVirtualHost, Refused, Unavailable
-from customerflow_partners.subscriptions import MAX_KEYS, Conflict, Limits, Wish
+from customerflow_partners.subscriptions import Conflict, Limits, Wish
 
 T = TypeVar("T")
 
@@ -44,12 +44,6 @@ FAILURES = (
     AccountRefused,
     NoVirtualHost,
 )
-
-
-def _routing_keys(values: Sequence[str]) -> tuple[str, ...]:
-    if len(values) > MAX_KEYS:
-        raise Unfit("too-many", f"There may be at most {MAX_KEYS}.")
-    return tuple(sorted({inputs.routing_key(value) for value in values}))
 
 
 NAME = click.argument("name", callback=read(inputs.subscription_name))
@@ -67,7 +61,7 @@ def subscriptions() -> None:
     "routing_keys",
     multiple=True,
     required=True,
-    callback=read(_routing_keys),
+    callback=read(parsed_keys),
     help="The routing key of an event, or a pattern such as customer.#; may be repeated.",
 )
 @click.option(

@@ -47,6 +47,12 @@ async def declare(channel: AbstractChannel, webhook: UUID, keys: Iterable[str], 
     return queue.declaration_result.message_count or 0
 
 
+async def waiting(channel: AbstractChannel, webhook: UUID) -> int:
+    """How many messages nobody has taken yet. Raises ChannelNotFoundEntity if there is no such queue."""
+    queue = await channel.declare_queue(queue_of(webhook), passive=True)
+    return queue.declaration_result.message_count or 0
+
+
 async def delete(channel: AbstractChannel, webhook: UUID) -> None:
     """With all that it holds; nothing, if it is gone."""
     await channel.queue_delete(queue_of(webhook))

@@ -92,11 +92,12 @@ def _look_up(host: str, port: int) -> Sequence[IPAddress]:
 class Outgoing:
     """What the senders of all webhooks share: where they may connect to, and by which certificates a host is known."""
 
-    def __init__(self, allowed: Sequence[Network] = (), ca_file: str | None = None) -> None:
+    def __init__(self, allowed: Sequence[Network] = (), authorities: str | None = None) -> None:
+        """`authorities`: certificates in PEM, beside the usual ones. Raises ssl.SSLError."""
         self.allowed = allowed
         self.tls = ssl.create_default_context(cafile=certifi.where())
-        if ca_file is not None:
-            self.tls.load_verify_locations(ca_file)
+        if authorities is not None:
+            self.tls.load_verify_locations(cadata=authorities)
         self._resolver = Resolver()
 
     async def addresses(self, where: Target) -> Sequence[IPAddress]:

@@ -14,6 +14,7 @@ from uuid import UUID
 import msgspec
 from customerflow_shared import database
 from customerflow_shared.database import Session
+from customerflow_shared.views import timestamp
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from customerflow_partners.webhooks.sending import Failed
@@ -104,9 +105,9 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, re
     customer_id: UUID
     type: str
     attempts: int
-    held_at: datetime
-    next_attempt_at: datetime | None = None
-    last_attempt_at: datetime | None = None
+    held_at: str
+    next_attempt_at: str | None = None
+    last_attempt_at: str | None = None
     last_status: int | None = None
     last_error: str | None = None
 
@@ -151,17 +152,21 @@ class Store:
         """By age."""
         return await self._found("ORDER BY id")
 
-    async def change(self, webhook: UUID, values: Mapping[str, Any]) -> None:
-        """Columns of the row, and its revision. Raises NoWebhook if it is gone, or going."""
+    async def change(self, webhook: UUID, values: Mapping[str, Any], expected: int | None = None) -> bool:
+        """Columns of the row, and its revision; False if it is not of the expected one. Raises NoWebhook if it is gone,
+        or going.
+        """
         columns = "".join(f"{name} = %s, " for name in values)
         async with database.session(self._engine) as session:
             changed = await session.run(
-                f"UPDATE cf_webhooks SET {columns}revision = revision + 1 WHERE id = %s AND state <> 'deleting'",
-                (*map(_literal, values.values()), webhook.bytes),
+                f"UPDATE cf_webhooks SET {columns}revision = revision + 1 WHERE id = %s AND state <> 'deleting' "
+                "AND revision = COALESCE(%s, revision)",
+                (*map(_literal, values.values()), webhook.bytes, expected),
             )
             await session.commit()
-        if not changed:
+        if not changed and (expected is None or (await self.find(webhook)).state is State.DELETING):
             raise NoWebhook
+        return changed > 0
 
     async def unbound(self, one: Webhook) -> None:
         """None of its stale keys is bound any more."""
@@ -477,7 +482,7 @@ def _delivery(row: Sequence[Any]) -> Delivery:
     values = dict(zip(_DELIVERY, row, strict=True))
     for name, value in values.items():
         if isinstance(value, datetime):
-            values[name] = _moment(value)
+            values[name] = timestamp(value.replace(tzinfo=UTC))
         elif isinstance(value, bytes):
             values[name] = UUID(bytes=value)
     return Delivery(**values)
