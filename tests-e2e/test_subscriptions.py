@@ -44,8 +44,8 @@ async def test_a_partner_is_subscribed_listens_gets_another_password_and_is_remo
 
             async def inspected() -> None:
                 told = await operator.told("GET", name)
-                one = told["subscription"]
-                assert (one["consumers"], one["messages"], one["deadLetters"], one["faults"]) == (1, 0, 0, [])
+                counted = {"consumers": 1, "messages": 0, "deadLetters": 0, "faults": []}
+                assert told["subscription"] | counted == told["subscription"]
                 assert told["connections"] == 1
 
             await eventually(inspected, within=20)
@@ -65,7 +65,7 @@ async def test_a_partner_is_subscribed_listens_gets_another_password_and_is_remo
         await customers.patch(last, name="While Nobody Listens")
 
         async def waits() -> None:
-            assert (await operator.told("GET", name))["subscription"]["messages"] == 1
+            assert (await operator.told("GET", name))["subscription"].get("messages") == 1
 
         await eventually(waits, within=20)
         refused = problem(await operator.delete(f"{SUBSCRIPTIONS}/{name}"), 409, "subscription-has-messages")

@@ -11,7 +11,7 @@ from uuid import UUID, uuid4
 import pytest
 from customerflow_local.instance import RUN
 
-from .told import consent, killed, registered, running, status, telling, until
+from .told import consent, given, killed, registered, running, status, telling, until
 
 EXAMPLE = Path(__file__).parent.parent / "nodejs"
 ANA, BRUNO = UUID(int=1), UUID(int=2)
@@ -77,3 +77,22 @@ async def test_it_prints_each_event_once_in_order_also_after_it_was_killed(
     assert [(line["type"], line["subject"], line["sequence"]) for line in lines()] == [
         (event.type, str(event.subject), event.sequence) for event in [*events, *more]
     ]
+
+
+async def test_with_an_account_that_may_only_read_it_takes_what_was_subscribed_for_it(
+    node: Path, cf_amqp_url: str, cf_management_url: str, tmp_path: Path
+) -> None:
+    printed = tmp_path / "printed"
+    events = [registered(ANA), consent(ANA, 2, "granted"), registered(BRUNO)]
+    async with telling(cf_amqp_url) as it, given(cf_amqp_url, cf_management_url, "customer.#") as (url, queue):
+        env = {"AMQP_URL": url, "QUEUE": queue, "SEEN": str(tmp_path / "seen.txt")}
+        await it.tell(events)
+        await it.tell_body(b"no event", "customer.updated.v1")
+
+        async def handled() -> bool:
+            return await it.ready(f"{queue}.dead") == 1 and await it.ready(queue) == 0
+
+        async with running(["sh", "-c", f"exec node consumer.js >>{printed}"], env, node):
+            await until(handled)
+    told = [json.loads(line) for line in printed.read_text().splitlines()]
+    assert [line["subject"] for line in told] == [str(event.subject) for event in events]
