@@ -80,8 +80,8 @@ _NAMES: Final = (
 )
 
 
-# What the tests wait for happens soon; a source of external ids that is personal.
-RULES: Final = {"CF_UPKEEP_EVERY": "0.5", "CF_PERSONAL_SOURCES": "loyalty"}
+# What the tests wait for happens soon; a source of external ids that is personal; receivers of the tests' own.
+RULES: Final = {"CF_UPKEEP_EVERY": "0.5", "CF_PERSONAL_SOURCES": "loyalty", "CF_WEBHOOK_ALLOW": "127.0.0.0/8"}
 
 
 def started(stack: Stack, extra_env: Mapping[str, str] | None = None) -> System:

@@ -23,6 +23,7 @@ PREFERRED_PORTS: Final[Mapping[str, int]] = {
     "relay": 8082,
     "projector": 8083,
     "partners": 8085,
+    "webhooks": 8086,
     "mysql": 13306,
     "amqp": 15673,
     "redis": 16379,

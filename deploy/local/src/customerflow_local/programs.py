@@ -57,7 +57,11 @@ PROGRAMS = (
             "CF_FEED_URL",
             "CF_FEED_TOKEN",
             "CF_OPERATOR_TOKEN",
+            "CF_WEBHOOK_KEY",
         ),
+    ),
+    Program(
+        "webhooks", ("customerflow_partners", "deliver"), ("CF_PARTNERS_MYSQL_URL", "CF_AMQP_URL", "CF_WEBHOOK_KEY")
     ),
 )
 
@@ -91,6 +95,7 @@ def settings(instance: Instance, replicas: Mapping[str, int]) -> dict[str, str]:
         "CF_FEED_TOKEN": instance.secrets["feed_token"],
         "CF_DELIVERY_TOKEN": instance.secrets["delivery_token"],
         "CF_OPERATOR_TOKEN": instance.secrets["operator_token"],
+        "CF_WEBHOOK_KEY": instance.secrets["webhook_key"],
     }
     if "command" in ports:
         found["CF_FEED_URL"] = f"http://127.0.0.1:{ports['command']}"
