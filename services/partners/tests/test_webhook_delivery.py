@@ -182,6 +182,23 @@ async def test_a_receiver_that_fails_for_everybody_fills_the_queue_and_not_the_t
             assert len(receiver.taken) == 100
 
 
+async def test_whoever_has_it_tried_again_need_not_wait_for_the_end_of_a_pause(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(schedule, "FIRST_PAUSE", 600.0)
+    async with receiving() as receiver:
+        receiver.respond = status(500)
+        one = await world.webhook(receiver.url)
+        async with world.worker():
+            await world.tell(*customers(10))
+            await until(lambda: _paused(world, one.id))
+            receiver.respond = taking()
+            await asyncio.sleep(0.5)
+            assert receiver.taken == []
+            assert await world.store.retry_all(one.id, world.clock()) >= 5
+            await until(lambda: world.everything(receiver.taken))
+
+
 async def test_retry_after_is_honoured(world: World) -> None:
     async with receiving() as receiver:
         receiver.respond = status(429, "Retry-After: 1")

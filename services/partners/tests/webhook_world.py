@@ -65,23 +65,9 @@ class World:
             id=identifier,
             url=url,
             routing_keys=tuple(keys),
-            stale_keys=(),
-            description="",
             state=State.ACTIVE,
-            revision=1,
-            secret_number=1,
-            old_secret_until=None,
             key_check=self.keys.check_of(identifier),
             created_at=utc_now(),
-            disabled_reason=None,
-            disabled_at=None,
-            failing_since=None,
-            failures=0,
-            paused_until=None,
-            last_success_at=None,
-            last_failure_at=None,
-            last_status=None,
-            last_error=None,
         )
         await queues.declare(self.channel, one.id, one.routing_keys)
         await self.store.add(one)

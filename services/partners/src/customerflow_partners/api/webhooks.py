@@ -279,8 +279,8 @@ async def enable(request: HttpRequest, webhook: FromPath[str], hooks: NamedDepen
     ),
 )
 async def rotate(request: HttpRequest, webhook: FromPath[str], hooks: NamedDependency[Webhooks]) -> Response[bytes]:
-    """Until `oldUntil` each delivery has a signature by the old one too, for a day if nothing else is said. There are
-    never more than two: a third one ends the first.
+    """Its worker signs with it within seconds. Until `oldUntil` each delivery has a signature by the old one too, for a
+    day if nothing else is said. There are never more than two: a third one ends the first.
     """
     requests.parameters(request.scope["query_string"])
     identifier = requests.identifier(webhook)
@@ -341,7 +341,7 @@ async def deliveries(request: HttpRequest, webhook: FromPath[str], hooks: NamedD
     ),
 )
 async def retry_all(request: HttpRequest, webhook: FromPath[str], hooks: NamedDependency[Webhooks]) -> Response[bytes]:
-    """Held ones at once; dead ones too, as if they had never been tried."""
+    """Held ones at once, dead ones too, as if they had never been tried; a pause ends."""
     requests.parameters(request.scope["query_string"])
     return answer(Retried(retried=await hooks.retry_all(requests.identifier(webhook))))
 

@@ -1,5 +1,6 @@
 """Webhooks as an operator sees them: created, shown, changed, tested, mended, deleted."""
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -25,6 +26,7 @@ from customerflow_partners.webhooks.store import Counts, Delivery, NoWebhook, Re
 
 log = structlog.get_logger()
 
+BROKER_SECONDS = 10.0
 OVERLAP = 24 * 3600  # seconds in which two secrets sign
 PING = f"{TYPE_PREFIX}webhook.ping"
 
@@ -121,23 +123,10 @@ class Webhooks:
             id=identifier,
             url=url,
             routing_keys=keys,
-            stale_keys=(),
             description=wish.description or "",
             state=State.CREATING,
-            revision=1,
-            secret_number=1,
-            old_secret_until=None,
             key_check=self._keys.check_of(identifier),
             created_at=utc_now(),
-            disabled_reason=None,
-            disabled_at=None,
-            failing_since=None,
-            failures=0,
-            paused_until=None,
-            last_success_at=None,
-            last_failure_at=None,
-            last_status=None,
-            last_error=None,
         )
         # should this be interrupted, a worker clears it away
         await self._store.add(one)
@@ -287,7 +276,8 @@ class Webhooks:
     async def _channel(self) -> AsyncIterator[AbstractChannel]:
         """Raises BrokerUnavailable."""
         try:
-            async with messaging.connected(self._amqp_url, "partners") as connection:
+            # less than the time after which a worker clears away what has not been created whole
+            async with asyncio.timeout(BROKER_SECONDS), messaging.connected(self._amqp_url, "partners") as connection:
                 yield await connection.channel(publisher_confirms=False)
         except (AMQPError, OSError, TimeoutError) as error:
             log.warning("the broker does not answer, or refuses", kind=type(error).__name__)

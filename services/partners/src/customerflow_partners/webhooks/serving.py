@@ -20,6 +20,7 @@ from aiormq.abc import AbstractChannel as RawChannel
 from aiormq.abc import DeliveredMessage
 from aiormq.exceptions import AMQPError, ChannelInvalidStateError
 from customerflow_shared import telemetry
+from customerflow_shared.patience import Patience
 
 from customerflow_partners.webhooks import queues, schedule, signing
 from customerflow_partners.webhooks.addresses import AddressRefused
@@ -98,6 +99,7 @@ class Serving:
         self._paused_until = webhook.paused_until
         self._stopping = asyncio.Event()
         self._session: _Session | None = None
+        self._patience = Patience(f"webhook {webhook.id}")
         self.log = log.bind(webhook=str(webhook.id))
 
     def stop(self) -> None:
@@ -132,7 +134,7 @@ class Serving:
                 consuming = not session.full
                 await self._after(session)
         except LeaseLost:
-            self.log.warning("left to others: it has been changed, or taken over")
+            self.log.info("left to others: it has been changed, or taken over")
         finally:
             await sender.close()
 
@@ -142,6 +144,7 @@ class Serving:
 
     async def _after(self, session: "_Session") -> None:
         if session.succeeded:
+            self._patience.rewarded()
             if self._failures:
                 self.log.info("webhook works again")
             self._failures, self._paused_until = 0, None
@@ -151,6 +154,8 @@ class Serving:
             told = self.log.warning if self._failures == 1 else self.log.debug
             told("webhook paused", **_told(session.failure), until=self._paused_until.isoformat())
             await self.served.paused(self._failures, self._paused_until)
+        elif session.error is not None:
+            await self._patience.after(session.error)
         elif not session.succeeded:
             await self._rest(0.2)
 
@@ -172,6 +177,7 @@ class _Session:
         self.disabled = False
         self.full = not consuming
         self.failure: Failed | None = None
+        self.error: BaseException | None = None
         self._serving = serving
         self._served = serving.served
         self._now = serving.now
@@ -185,11 +191,10 @@ class _Session:
         self._failing = set[UUID]()  # customers since the last success
         self._troubled = probing or serving.webhook.failing_since is not None
         self._noted_at = 0.0
-        self._error: BaseException | None = None
         self._raw: RawChannel
 
     async def run(self, connection: AbstractConnection) -> None:
-        """Raises LeaseLost; whatever else interrupts it is told in the log."""
+        """Raises LeaseLost; whatever else interrupts it is its `error`."""
         try:
             await self._run(connection)
         except asyncio.CancelledError as error:
@@ -197,13 +202,11 @@ class _Session:
             task = asyncio.current_task()
             if task is None or task.cancelling():
                 raise
-            self._error = self._error or error
+            self._fail(error)
         except Exception as error:
-            self._error = self._error or error
-        if isinstance(self._error, LeaseLost):
-            raise self._error
-        if self._error is not None:
-            self._serving.log.warning("interrupted; beginning again", error=telemetry.describe(self._error))
+            self._fail(error)
+        if isinstance(self.error, LeaseLost):
+            raise self.error
 
     async def _run(self, connection: AbstractConnection) -> None:
         webhook = self._serving.webhook
@@ -397,7 +400,7 @@ class _Session:
             self.over.set()
 
     def _fail(self, error: BaseException) -> None:
-        self._error = self._error or error
+        self.error = self.error or error
         self.over.set()
 
     def _tell(self, event: Event, failure: Failed, attempts: int) -> None:

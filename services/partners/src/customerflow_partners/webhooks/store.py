@@ -53,23 +53,23 @@ class Webhook(msgspec.Struct, frozen=True, kw_only=True):
     id: UUID
     url: str
     routing_keys: tuple[str, ...]
-    stale_keys: tuple[str, ...]
-    description: str
+    stale_keys: tuple[str, ...] = ()
+    description: str = ""
     state: State
-    revision: int
-    secret_number: int
-    old_secret_until: datetime | None
+    revision: int = 1
+    secret_number: int = 1
+    old_secret_until: datetime | None = None
     key_check: bytes
     created_at: datetime
-    disabled_reason: Reason | None
-    disabled_at: datetime | None
-    failing_since: datetime | None
-    failures: int
-    paused_until: datetime | None
-    last_success_at: datetime | None
-    last_failure_at: datetime | None
-    last_status: int | None
-    last_error: str | None
+    disabled_reason: Reason | None = None
+    disabled_at: datetime | None = None
+    failing_since: datetime | None = None
+    failures: int = 0
+    paused_until: datetime | None = None
+    last_success_at: datetime | None = None
+    last_failure_at: datetime | None = None
+    last_status: int | None = None
+    last_error: str | None = None
 
     def secret_numbers(self, now: datetime) -> Sequence[int]:
         """Of the secrets that sign: the newest, and the one before as long as it is still in use."""
@@ -226,6 +226,8 @@ class Store:
                 "attempts = IF(state = 'dead', 0, attempts), state = 'held' WHERE webhook_id = %s AND id = %s",
                 (_literal(now), webhook.bytes, delivery),
             )
+            if found:
+                await _unpause(session, webhook)
             await session.commit()
         return found > 0
 
@@ -238,6 +240,7 @@ class Store:
                 (webhook.bytes,),
             )
             held = await _all_due(session, webhook, now)
+            await _unpause(session, webhook)
             await session.commit()
         return max(revived, held)
 
@@ -262,8 +265,13 @@ class Store:
                 "UPDATE cf_webhooks SET lease_until = UTC_TIMESTAMP(6) + INTERVAL %s SECOND WHERE holder = %s",
                 (LEASE_SECONDS, holder),
             )
-            rows = await session.rows("SELECT id, token FROM cf_webhooks WHERE holder = %s", (holder,))
             await session.commit()
+        return await self.tokens(holder)
+
+    async def tokens(self, holder: str) -> Mapping[UUID, int]:
+        """Of all that it holds."""
+        async with database.session(self._engine) as session:
+            rows = await session.rows("SELECT id, token FROM cf_webhooks WHERE holder = %s", (holder,))
         return {UUID(bytes=webhook): int(token) for webhook, token in rows}
 
     async def take(self, webhook: UUID, holder: str) -> bool:
@@ -433,6 +441,15 @@ class Served:
                 raise LeaseLost
             yield session
             await session.commit()
+
+
+async def _unpause(session: Session, webhook: UUID) -> None:
+    """Whoever has something tried again knows more than the pause."""
+    await session.run(
+        "UPDATE cf_webhooks SET paused_until = NULL, revision = revision + 1 "
+        "WHERE id = %s AND paused_until IS NOT NULL",
+        (webhook.bytes,),
+    )
 
 
 async def _all_due(session: Session, webhook: UUID, now: datetime) -> int:

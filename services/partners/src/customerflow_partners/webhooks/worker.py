@@ -5,6 +5,7 @@ import os
 import secrets
 import socket
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from datetime import timedelta
 from functools import partial
@@ -27,6 +28,7 @@ log = structlog.get_logger()
 
 LOOK_EVERY = 1.0  # seconds, at the webhooks there are
 DECLARE_EVERY = 10.0  # seconds, what should be there anyhow
+RENEW_EVERY = 5.0  # seconds
 MARGIN = 2.0  # seconds that a holder considers a lease lost before the database does
 ABANDONED_AFTER = timedelta(minutes=1)  # a webhook whose creation has not been completed
 FINISH_SECONDS = 20.0
@@ -52,6 +54,7 @@ class Worker:
         self._holder = f"{socket.gethostname()[:80]}-{os.getpid()}-{secrets.token_hex(4)}"
         self._patience = Patience("webhooks")
         self._connection: AbstractConnection | None = None
+        self._renew_at = 0.0
         self._until = 0.0  # what is leased, as this process counts
         self._serving: dict[UUID, tuple[Serving, asyncio.Task[None]]] = {}
         self._declared: dict[UUID, tuple[int, float]] = {}  # which revision, and when
@@ -99,9 +102,7 @@ class Worker:
         await asyncio.Event().wait()
 
     async def _look(self, connection: AbstractConnection) -> None:
-        asked = time.monotonic()
-        tokens = await self._store.renew(self._holder)
-        self._until = asked + LEASE_SECONDS - MARGIN
+        tokens = await self._tokens()
         rows = {row.id: row for row in await self._store.all()}
         for webhook, (serving, _) in self._serving.items():
             row = rows.get(webhook)
@@ -118,6 +119,15 @@ class Worker:
                 await self._keep(connection, row, token)
             else:
                 await self._store.take(row.id, self._holder)
+
+    async def _tokens(self) -> Mapping[UUID, int]:
+        """Of what is leased here; the leases are renewed if it is time."""
+        asked = time.monotonic()
+        if asked < self._renew_at:
+            return await self._store.tokens(self._holder)
+        tokens = await self._store.renew(self._holder)
+        self._renew_at, self._until = asked + RENEW_EVERY, asked + LEASE_SECONDS - MARGIN
+        return tokens
 
     async def _keep(self, connection: AbstractConnection, row: Webhook, token: int) -> None:
         """What is at the broker is as the row says, and it is served if it is to be."""
