@@ -17,6 +17,7 @@ from customerflow_shared.settings import AmqpUrl, HttpUrl, Listen, LogLevel, Mys
 from litestar import Litestar, Router
 
 from customerflow_partners import api, feed, management
+from customerflow_partners.dead_letters import DeadLetters
 from customerflow_partners.feed import Feed
 from customerflow_partners.keeping import Subscriptions
 from customerflow_partners.management import Management
@@ -117,7 +118,15 @@ def partners(config: PartnersSettings) -> tuple[Litestar, service.Health]:
     runner = Runner(replays, Feed(past), broker, config.amqp_url, holder())
     health = service.Health({"rabbitmq": broker.check, "mysql": lambda: SCHEMA.check(engine)})
     outgoing = _outgoing(config.webhook_allow, config.webhook_ca)
-    routes, dependencies = [*api.ROUTES], {"kept": Subscriptions(broker), "management": broker, "replays": replays}
+    routes, dependencies = (
+        [*api.ROUTES],
+        {
+            "kept": Subscriptions(broker),
+            "management": broker,
+            "replays": replays,
+            "letters": DeadLetters(broker, Feed(past), config.amqp_url),
+        },
+    )
     if key := config.webhook_key:
         routes += api.WEBHOOK_ROUTES
         dependencies["hooks"] = Webhooks(engine, config.amqp_url, Keys(key), outgoing)
@@ -198,6 +207,16 @@ async def replaying(config: ReplaySettings) -> AsyncIterator[tuple[Replays, Mana
             yield replays, broker, Runner(replays, Feed(past), broker, config.amqp_url, holder())
     finally:
         await engine.dispose()
+
+
+@asynccontextmanager
+async def dead_letters_of(config: DeadLetterSettings) -> AsyncIterator[DeadLetters]:
+    """For the command line."""
+    async with (
+        management.connect(config.rabbitmq_management_url) as http,
+        feed.connect(config.feed_url, config.feed_token) as past,
+    ):
+        yield DeadLetters(Management(http, config.rabbitmq_vhost), Feed(past), config.amqp_url)
 
 
 def _outgoing(allow: str, authorities: str | None) -> Outgoing:

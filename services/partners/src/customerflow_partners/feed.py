@@ -1,7 +1,7 @@
 """The command service's feed of integration events of the past, read over HTTP."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager
 from typing import NamedTuple
 from uuid import UUID
 
@@ -65,7 +65,8 @@ class Feed:
         try:
             async with self._client.stream("GET", "/internal/integration-events", params=asked) as response:
                 _check(response)
-                yield int(response.headers["customerflow-head"]), _lines(response)
+                async with aclosing(_lines(response)) as lines:
+                    yield int(response.headers["customerflow-head"]), lines
         except _FAULTS as error:
             raise _unavailable(error) from None
 
@@ -101,7 +102,7 @@ def event_of(body: bytes) -> Event:
     return Event(told.id, told.type.removeprefix(TYPE_PREFIX), told.subject, int(told.sequence[:20]), body)
 
 
-async def _lines(response: httpx.Response) -> AsyncIterator[Line]:
+async def _lines(response: httpx.Response) -> AsyncGenerator[Line, None]:
     rest = b""
     async for chunk in response.aiter_bytes():
         *lines, rest = (rest + chunk).split(b"\n")

@@ -15,6 +15,7 @@ from customerflow_shared.inputs.text import string, text, trimmed
 SHORTEST = 11  # characters of a CPF, the shortest without a mark
 _MARKS = re.compile(r"[@+(]")
 
+_ACTOR = re.compile(r"(user|service):([A-Za-z0-9._-]{1,64})")
 _SLUG = re.compile(r"[a-z0-9][a-z0-9_.:-]{0,49}")
 _TOKEN = re.compile(r"\w[\w .:/#+-]{0,99}")
 _EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
@@ -53,6 +54,14 @@ def remark(limit: int) -> Parser[str]:
     """What somebody has to say, in at most so many characters."""
     composed = text(limit)
     return lambda value: _of_nobody(composed(value), "format")
+
+
+def actor(value: str) -> str:
+    """Who acts. Raises ValueError unless it is `user:<id>` or `service:<id>`, an id of programs."""
+    found = _ACTOR.fullmatch(value)
+    if found is None or says_who(found[2]):
+        raise ValueError("neither user:<id> nor service:<id>")
+    return value
 
 
 def _of_nobody(given: str, code: str) -> str:

@@ -145,6 +145,11 @@ PROBLEMS: Mapping[str, Kind] = {
         "The webhook has no such delivery",
         "List its deliveries: it may have been delivered, or discarded, meanwhile.",
     ),
+    "dead-letter-not-found": Kind(
+        404,
+        "There is no such dead letter",
+        "List the dead letters: it may have been retried, discarded, or dropped by its age.",
+    ),
     "subscription-not-found": Kind(
         404,
         "There is no such subscription",
@@ -244,6 +249,7 @@ PROBLEMS: Mapping[str, Kind] = {
         "Wait for it, or cancel it; if it is paused or has failed it can be resumed.",
         {"replay": "0193f0a0-7c1e-7d52-9a54-2f6d1b0c9e11"},
     ),
+    "dead-letters-busy": Kind(409, "Somebody else is at these dead letters", "Try again when they are done."),
     "replay-over": Kind(
         409,
         "The replay has come to its end",

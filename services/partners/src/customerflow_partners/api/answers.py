@@ -5,7 +5,10 @@ from typing import Any, TypeAlias
 
 import litestar
 import msgspec
-from customerflow_shared.inputs.fields import Unfit
+from customerflow_shared import requests
+from customerflow_shared.inputs.body import received
+from customerflow_shared.inputs.fields import Fields, Unfit
+from customerflow_shared.inputs.strict_json import json_object
 from customerflow_shared.openapi import JSON, Answer, Body, operation
 from customerflow_shared.problems import Problem, responses
 from litestar import Response
@@ -45,6 +48,13 @@ def subscription_name(text: str) -> str:
         return inputs.subscription_name(text)
     except Unfit as unfit:
         raise Problem(unfit.code, unfit.detail) from None
+
+
+async def check_empty(request: HttpRequest) -> None:
+    """Neither parameters nor a body, or an empty object. Raises Problem."""
+    requests.parameters(request.scope["query_string"])
+    if raw := await received(request, JSON, required=False):
+        Fields(json_object(raw), set()).check()
 
 
 def unavailable(detail: str) -> Problem:

@@ -8,7 +8,6 @@ from customerflow_shared import requests
 from customerflow_shared.database import DatabaseUnavailable
 from customerflow_shared.inputs.bodies import Body as BodyOf
 from customerflow_shared.inputs.body import received
-from customerflow_shared.inputs.fields import Fields
 from customerflow_shared.inputs.strict_json import json_object
 from customerflow_shared.openapi import JSON, Answer, Body
 from customerflow_shared.problems import Problem, Translation
@@ -18,7 +17,14 @@ from litestar.params import FromPath
 from msgspec import Meta
 
 from customerflow_partners import asking
-from customerflow_partners.api.answers import HttpRequest, answer, documented, subscription_name, unavailable
+from customerflow_partners.api.answers import (
+    HttpRequest,
+    answer,
+    check_empty,
+    documented,
+    subscription_name,
+    unavailable,
+)
 from customerflow_partners.management import Management
 from customerflow_partners.replays import DEFAULT_RATE, MAX_RATE, NoReplay, Over, Replay, Replays, Unfinished
 from customerflow_partners.subscriptions import EVENTS
@@ -189,10 +195,7 @@ ROUTES = [begin_replay, list_replays, replay, pause_replay, resume_replay, cance
 
 
 async def _named(request: HttpRequest, name: str, replay_id: str) -> tuple[str, UUID]:
-    """There may be a body: an empty object."""
-    requests.parameters(request.scope["query_string"])
-    if raw := await received(request, JSON, required=False):
-        Fields(json_object(raw), set()).check()
+    await check_empty(request)
     return subscription_name(name), requests.identifier(replay_id)
 
 
