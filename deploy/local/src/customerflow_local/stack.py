@@ -19,7 +19,7 @@ from customerflow_local.supervision import Supervisor
 _READY_WITHIN = 90.0
 _LOG_LINES_SHOWN = 8
 # What else a process sees of the caller's environment: nothing of it may change what a server does.
-_INHERITED = ("PATH", "TMPDIR", "TZ", "USER", "OTEL_EXPORTER_OTLP_ENDPOINT")
+_INHERITED = ("PATH", "TMPDIR", "TZ", "USER", "OTEL_EXPORTER_OTLP_ENDPOINT", "CF_WEBHOOK_ALLOW")
 
 
 class Stack:
