@@ -3,13 +3,12 @@
 import asyncio
 import json
 import shutil
-import subprocess
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from customerflow_local.instance import RUN
+from customerflow_local.testing import node_folder
 
 from .told import consent, given, killed, registered, running, status, telling, until
 
@@ -18,24 +17,10 @@ ANA, BRUNO = UUID(int=1), UUID(int=2)
 
 
 @pytest.fixture(scope="module")
-def node(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the example and what it depends on, which is fetched once."""
-    for program in ("node", "npm"):
-        if shutil.which(program) is None:
-            pytest.skip(f"there is no {program} on this machine")
-    folder = RUN / "nodejs"
-    folder.mkdir(parents=True, exist_ok=True)
-    for name in ("consumer.js", "package.json"):
-        shutil.copy(EXAMPLE / name, folder)
-    if not (folder / "node_modules" / "amqplib" / "package.json").exists():
-        install = ["npm", "install", "--no-audit", "--no-fund", "--no-package-lock", "--fetch-retries=0"]
-        try:
-            done = subprocess.run(install, cwd=folder, capture_output=True, text=True, timeout=60, check=False)
-        except subprocess.TimeoutExpired:
-            pytest.skip("amqplib cannot be had: npm has not come to an end within a minute")
-        if done.returncode:
-            codes = [line for line in done.stderr.splitlines() if line.startswith("npm error code")]
-            pytest.skip(f"amqplib cannot be had: {codes[0] if codes else 'npm failed'}")
+def node() -> Path:
+    """A folder with the example and what it depends on."""
+    folder = node_folder("nodejs", EXAMPLE / "package.json")
+    shutil.copy(EXAMPLE / "consumer.js", folder)
     return folder
 
 

@@ -12,9 +12,12 @@ the images of docker-compose.yml with testcontainers.
 import fcntl
 import os
 import secrets
+import shutil
+import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 from urllib.parse import urlsplit, urlunsplit
 
@@ -195,3 +198,35 @@ def cf_redis_url(cf_servers: Servers) -> Iterator[str]:
 def cf_management_url(cf_servers: Servers) -> str:
     """RabbitMQ's, of all virtual hosts."""
     return cf_servers.management_url
+
+
+def node_folder(name: str, package: Path) -> Path:
+    """A folder below .run with a package.json and what it depends on, which is fetched once. Skips the test, and says
+    why, where there is no node, or it cannot be had.
+    """
+    for program in ("node", "npm"):
+        if shutil.which(program) is None:
+            pytest.skip(f"there is no {program} on this machine")
+    folder = RUN / name
+    folder.mkdir(parents=True, exist_ok=True)
+    complete, wanted = folder / "complete", package.read_text()
+    if not complete.exists() or complete.read_text() != wanted:
+        (folder / "package.json").write_text(wanted)
+        install = [
+            "npm",
+            "install",
+            "--no-audit",
+            "--no-fund",
+            "--no-package-lock",
+            "--ignore-scripts",
+            "--fetch-retries=0",
+        ]
+        try:
+            done = subprocess.run(install, cwd=folder, capture_output=True, text=True, timeout=60, check=False)
+        except subprocess.TimeoutExpired:
+            pytest.skip(f"{name} cannot be had: npm has not come to an end within a minute")
+        if done.returncode:
+            codes = [line for line in done.stderr.splitlines() if line.startswith("npm error code")]
+            pytest.skip(f"{name} cannot be had: {codes[0] if codes else 'npm failed'}")
+        complete.write_text(wanted)
+    return folder
