@@ -8,6 +8,7 @@ import rich_click as click
 from rich.console import Console
 from rich.table import Table
 
+from customerflow_local import packages
 from customerflow_local.demo import Interfaces, drive
 from customerflow_local.errors import LocalStackError
 from customerflow_local.instance import PREFERRED_PORTS, RUN
@@ -35,6 +36,16 @@ _instance = click.argument("instance", default="demo")
 @click.group()
 def cli() -> None:
     """Private servers and the programs, without Docker. An INSTANCE is a folder below .run (default: demo)."""
+
+
+@cli.command()
+@click.option("--newest", is_flag=True, help="MySQL, and the newest of RabbitMQ and Redis, as some tests want them.")
+def fetch(newest: bool) -> None:
+    """Get the servers' programs without starting any, so that whoever starts them first need not wait for that."""
+    try:
+        packages.provide(packages.NEWEST if newest else packages.STABLE, RUN / "servers", _console)
+    except LocalStackError as error:
+        raise _Failure(error) from error
 
 
 @cli.command()
