@@ -51,7 +51,9 @@ stop:  ## End everything that `make demo` and `make up` started; the data stays
 
 .PHONY: test
 test: $(READY)  ## Run every test on real servers, and the services' also on the newest ones (MySQL, RabbitMQ 4)
+	@$(LOCAL) fetch
 	@$(PY) -m pytest
+	@$(LOCAL) fetch --newest
 	@CF_TEST_SERVERS=newest $(PY) -m pytest -m servers services
 
 .PHONY: test-compose

@@ -18,7 +18,9 @@ class System:
     query: str
     relays: tuple[str, ...]
     projectors: tuple[str, ...]
+    partners: str
     feed_token: str
+    operator_token: str
     delivery_token: str
     amqp: str
     redis: str
@@ -37,7 +39,7 @@ class System:
 
     @property
     def programs(self) -> tuple[str, ...]:
-        return (*self.commands, *self.queries, *self.relays, *self.projectors)
+        return (*self.commands, *self.queries, *self.relays, *self.projectors, self.partners)
 
 
 class Incomplete(Exception):
@@ -56,7 +58,9 @@ def given(environment: Mapping[str, str] = os.environ) -> System | None:
         query=named["QUERY_URL"],
         relays=(named["RELAY_URL"],),
         projectors=(named["PROJECTOR_URL"],),
+        partners=named["PARTNERS_URL"],
         feed_token=named["FEED_TOKEN"],
+        operator_token=named["OPERATOR_TOKEN"],
         delivery_token=named["DELIVERY_TOKEN"],
         amqp=named["AMQP_URL"],
         redis=named["REDIS_URL"],
@@ -70,7 +74,9 @@ _NAMES: Final = (
     "QUERY_URL",
     "RELAY_URL",
     "PROJECTOR_URL",
+    "PARTNERS_URL",
     "FEED_TOKEN",
+    "OPERATOR_TOKEN",
     "DELIVERY_TOKEN",
     "AMQP_URL",
     "REDIS_URL",
@@ -79,8 +85,8 @@ _NAMES: Final = (
 )
 
 
-# What the tests wait for happens soon; a source of external ids that is personal.
-RULES: Final = {"CF_UPKEEP_EVERY": "0.5", "CF_PERSONAL_SOURCES": "loyalty"}
+# What the tests wait for happens soon; a source of external ids that is personal; receivers of the tests' own.
+RULES: Final = {"CF_UPKEEP_EVERY": "0.5", "CF_PERSONAL_SOURCES": "loyalty", "CF_WEBHOOK_ALLOW": "127.0.0.0/8"}
 
 
 def started(stack: Stack, extra_env: Mapping[str, str] | None = None, replicas: Mapping[str, int] = REPLICAS) -> System:
@@ -98,7 +104,9 @@ def started(stack: Stack, extra_env: Mapping[str, str] | None = None, replicas: 
         further_queries=copies("query")[1:],
         relays=copies("relay"),
         projectors=copies("projector"),
+        partners=urls["partners"],
         feed_token=env["CF_FEED_TOKEN"],
+        operator_token=env["CF_OPERATOR_TOKEN"],
         delivery_token=env["CF_DELIVERY_TOKEN"],
         amqp=env["CF_AMQP_URL"],
         redis=env["CF_REDIS_URL"],

@@ -8,7 +8,8 @@
 
 AMQP_URL says where CustomerFlow's broker is (only `run` needs it), MARKETING_DB in which file the list is kept
 (marketing.db), MARKETING_QUEUE which queue is consumed (marketing-list). The queue is declared, so events wait in it
-while nothing runs. Install shared/contract and shared/consumer first.
+while nothing runs; not so one that CustomerFlow's operator has made, customerflow.partner.<name>: its account may only
+read. Install shared/contract and shared/consumer first.
 """
 
 import argparse
@@ -43,6 +44,8 @@ CREATE VIEW IF NOT EXISTS marketing_list AS
         AND max(name = 'status' AND value = 'active')
         AND NOT max(name = 'erasure' AND value != 'cancelled');
 """
+
+GIVEN = "customerflow.partner."
 
 handlers = Handlers[sqlite3.Connection]()
 
@@ -130,7 +133,9 @@ async def main() -> None:
             queue,
             handlers,
             inbox,
-            declare=lambda channel: subscribe(channel, queue, handlers.routing_keys),
+            declare=None
+            if queue.startswith(GIVEN)
+            else lambda channel: subscribe(channel, queue, handlers.routing_keys),
         )
         match given.command:
             case "run":

@@ -4,6 +4,7 @@
 //   AMQP_URL=amqp://user:password@host/ node consumer.js
 //
 // QUEUE names the queue (default: nodejs-example) and SEEN the file of the ids that were handled (default: seen.txt).
+// A queue that CustomerFlow's operator has made, customerflow.partner.<name>, is not declared: its account may only read.
 // Each event is printed as one line; SIGTERM or SIGINT stops it when the event in hand is done.
 //
 // What it shows, as every consumer in any language has to do it:
@@ -14,7 +15,7 @@
 // - so an event may come twice: the ids of those handled are kept. Here they are in a file, written after the event was
 //   printed: whoever kills the process between the two sees that line twice. Keep the id in the transaction of what
 //   you change, as the Python kit's inbox does, and the effect is there exactly once.
-// - what is no event is refused and goes to <queue>.refused; a type that is not known is acknowledged.
+// - what is no event is refused and goes to <queue>.refused (<queue>.dead, if the operator made it); a type that is not known is acknowledged.
 // - it begins again, with growing pauses, whatever happens to the connection.
 //
 // What can be relied on: at least once; in order per customer; `sequence` grows with gaps, for not every version of a
@@ -30,6 +31,7 @@ const queue = process.env.QUEUE || "nodejs-example";
 const seenFile = process.env.SEEN || "seen.txt";
 const routingKeys = ["customer.#"];
 const EXCHANGE = "customerflow.integration";
+const GIVEN = "customerflow.partner.";
 const LONGEST_PAUSE = 10_000; // ms
 
 if (!url) {
@@ -81,6 +83,25 @@ async function receive(channel, message) {
   channel.ack(message);
 }
 
+/** A queue of one's own, bound to what is wanted, and one for what it refuses or drops. */
+async function declare(channel) {
+  await channel.assertQueue(`${queue}.refused`, {
+    arguments: { "x-queue-type": "quorum", "x-max-length": 10_000, "x-overflow": "drop-head" },
+  });
+  await channel.assertQueue(queue, {
+    arguments: {
+      "x-queue-type": "quorum",
+      "x-single-active-consumer": true,
+      "x-max-length-bytes": 1_000_000_000,
+      "x-overflow": "drop-head",
+      "x-dead-letter-exchange": "",
+      "x-dead-letter-routing-key": `${queue}.refused`,
+      "x-delivery-limit": 1000,
+    },
+  });
+  for (const routingKey of routingKeys) await channel.bindQueue(queue, EXCHANGE, routingKey);
+}
+
 /** Until the connection or the queue is gone, or it is to stop. */
 async function consume() {
   const connection = await amqp.connect(url);
@@ -95,21 +116,7 @@ async function consume() {
     const channel = await connection.createChannel();
     channel.on("error", (error) => wake((failure = error)));
     channel.on("close", () => wake());
-    await channel.assertQueue(`${queue}.refused`, {
-      arguments: { "x-queue-type": "quorum", "x-max-length": 10_000, "x-overflow": "drop-head" },
-    });
-    await channel.assertQueue(queue, {
-      arguments: {
-        "x-queue-type": "quorum",
-        "x-single-active-consumer": true,
-        "x-max-length-bytes": 1_000_000_000,
-        "x-overflow": "drop-head",
-        "x-dead-letter-exchange": "",
-        "x-dead-letter-routing-key": `${queue}.refused`,
-        "x-delivery-limit": 1000,
-      },
-    });
-    for (const routingKey of routingKeys) await channel.bindQueue(queue, EXCHANGE, routingKey);
+    if (!queue.startsWith(GIVEN)) await declare(channel);
     await channel.prefetch(1);
     await channel.consume(queue, (message) => {
       if (message === null) return wake(); // the queue was deleted

@@ -23,6 +23,7 @@ from .told import (
     erased,
     erasure_cancelled,
     erasure_requested,
+    given,
     killed,
     registered,
     running,
@@ -146,6 +147,23 @@ async def test_it_lists_who_may_be_sent_marketing_email(it: Telling, env: dict[s
         assert await said(env, "show") == LISTED
     assert await it.ready(env["MARKETING_QUEUE"]) == 0
     assert await said(env, "parked") == []
+
+
+async def test_with_an_account_that_may_only_read_it_takes_what_was_subscribed_for_it(
+    it: Telling, env: dict[str, str], cf_amqp_url: str, cf_management_url: str
+) -> None:
+    async with given(cf_amqp_url, cf_management_url, "customer.#") as (url, queue):
+        env |= {"AMQP_URL": url, "MARKETING_QUEUE": queue}
+        await it.tell(EVENTS)
+        await it.tell_body(b"no event", "customer.updated.v1")
+        async with running([*PROGRAM, "run"], env, HERE):
+            await until(lambda: dead(it, queue))
+            await done(it, env, len(EVENTS))
+        assert await said(env, "show") == LISTED
+
+
+async def dead(it: Telling, queue: str) -> bool:
+    return await it.ready(f"{queue}.dead") == 1
 
 
 async def test_killed_and_started_again_it_has_missed_nothing(it: Telling, env: dict[str, str]) -> None:

@@ -3,39 +3,24 @@
 import asyncio
 import json
 import shutil
-import subprocess
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from customerflow_local.instance import RUN
+from customerflow_local.testing import node_folder
 
-from .told import consent, killed, registered, running, status, telling, until
+from .told import consent, given, killed, registered, running, status, telling, until
 
 EXAMPLE = Path(__file__).parent.parent / "nodejs"
 ANA, BRUNO = UUID(int=1), UUID(int=2)
 
 
 @pytest.fixture(scope="module")
-def node(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the example and what it depends on, which is fetched once."""
-    for program in ("node", "npm"):
-        if shutil.which(program) is None:
-            pytest.skip(f"there is no {program} on this machine")
-    folder = RUN / "nodejs"
-    folder.mkdir(parents=True, exist_ok=True)
-    for name in ("consumer.js", "package.json"):
-        shutil.copy(EXAMPLE / name, folder)
-    if not (folder / "node_modules" / "amqplib" / "package.json").exists():
-        install = ["npm", "install", "--no-audit", "--no-fund", "--no-package-lock", "--fetch-retries=0"]
-        try:
-            done = subprocess.run(install, cwd=folder, capture_output=True, text=True, timeout=60, check=False)
-        except subprocess.TimeoutExpired:
-            pytest.skip("amqplib cannot be had: npm has not come to an end within a minute")
-        if done.returncode:
-            codes = [line for line in done.stderr.splitlines() if line.startswith("npm error code")]
-            pytest.skip(f"amqplib cannot be had: {codes[0] if codes else 'npm failed'}")
+def node() -> Path:
+    """A folder with the example and what it depends on."""
+    folder = node_folder("nodejs", EXAMPLE / "package.json")
+    shutil.copy(EXAMPLE / "consumer.js", folder)
     return folder
 
 
@@ -77,3 +62,22 @@ async def test_it_prints_each_event_once_in_order_also_after_it_was_killed(
     assert [(line["type"], line["subject"], line["sequence"]) for line in lines()] == [
         (event.type, str(event.subject), event.sequence) for event in [*events, *more]
     ]
+
+
+async def test_with_an_account_that_may_only_read_it_takes_what_was_subscribed_for_it(
+    node: Path, cf_amqp_url: str, cf_management_url: str, tmp_path: Path
+) -> None:
+    printed = tmp_path / "printed"
+    events = [registered(ANA), consent(ANA, 2, "granted"), registered(BRUNO)]
+    async with telling(cf_amqp_url) as it, given(cf_amqp_url, cf_management_url, "customer.#") as (url, queue):
+        env = {"AMQP_URL": url, "QUEUE": queue, "SEEN": str(tmp_path / "seen.txt")}
+        await it.tell(events)
+        await it.tell_body(b"no event", "customer.updated.v1")
+
+        async def handled() -> bool:
+            return await it.ready(f"{queue}.dead") == 1 and await it.ready(queue) == 0
+
+        async with running(["sh", "-c", f"exec node consumer.js >>{printed}"], env, node):
+            await until(handled)
+    told = [json.loads(line) for line in printed.read_text().splitlines()]
+    assert [line["subject"] for line in told] == [str(event.subject) for event in events]

@@ -1,12 +1,16 @@
 """What CustomerFlow tells, on a broker with its topology, and programs that listen."""
 
 import asyncio
+import json
 import os
+import secrets
 import signal
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+from urllib.parse import unquote, urlsplit, urlunsplit
 from uuid import UUID
 
 import aio_pika
@@ -88,6 +92,44 @@ async def telling(url: str) -> AsyncIterator[Telling]:
         channel = await connection.channel()
         await messaging.declare(channel)
         yield Telling(channel)
+
+
+class Given(NamedTuple):
+    """What CustomerFlow's operator hands to a partner."""
+
+    url: str
+    queue: str
+
+
+@asynccontextmanager
+async def given(amqp_url: str, management_url: str, *routing_keys: str) -> AsyncIterator[Given]:
+    """A subscription, made and removed as an operator does it."""
+    parts = urlsplit(amqp_url)
+    name = f"example-{secrets.token_hex(6)}"
+    env = {
+        **os.environ,
+        "CF_RABBITMQ_MANAGEMENT_URL": management_url,
+        "CF_RABBITMQ_VHOST": unquote(parts.path[1:]) or "/",
+    }
+
+    async def operate(*arguments: str) -> bytes:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "customerflow_partners", "subscriptions", *arguments),
+            env=env,
+            stdout=asyncio.subprocess.PIPE,
+        )
+        output, _ = await process.communicate()
+        assert process.returncode == 0
+        return output
+
+    to = (argument for key in routing_keys for argument in ("--to", key))
+    told = json.loads(await operate("create", name, *to, "--json"))
+    account = f"{told['credentials']['user']}:{told['credentials']['password']}"
+    host = parts.netloc.rpartition("@")[2]
+    try:
+        yield Given(urlunsplit(parts._replace(netloc=f"{account}@{host}")), told["subscription"]["queue"])
+    finally:
+        await operate("remove", name, "--force")
 
 
 @asynccontextmanager

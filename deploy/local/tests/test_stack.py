@@ -5,6 +5,7 @@ import signal
 import time
 from collections.abc import Iterator
 
+import httpx
 import pytest
 from customerflow_local.processes import marked
 from customerflow_local.stack import Stack, left_over
@@ -55,6 +56,18 @@ def test_a_killed_server_comes_back_by_itself(stack: Stack, server: str) -> None
         time.sleep(0.05)
     stack.wait_server_ready(server)
     assert stack.pid(server) != killed
+
+
+def test_a_server_that_an_earlier_release_has_started_is_given_what_it_lacks(stack: Stack) -> None:
+    earlier = {name: stack.pid(name) for name in stack.services()}
+    del stack.instance.ports["management"]
+    stack.instance.save()
+    stack.instance.write("config/rabbitmq-plugins", "[].\n")
+    stack.start_servers()
+    now = {name: stack.pid(name) for name in stack.services()}
+    assert {name for name, pid in now.items() if pid != earlier[name]} == {"epmd", "rabbitmq"}
+    answer = httpx.get(f"{stack.env['CF_RABBITMQ_MANAGEMENT_URL']}api/whoami")
+    assert answer.json()["name"] == "customerflow"
 
 
 def test_a_killed_supervisor_leaves_nothing_that_a_start_does_not_heal(stack: Stack) -> None:

@@ -7,10 +7,12 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
+import httpx
 import pytest
+from customerflow_command import feed
 from customerflow_command.commit import GroupCommit, open_commit_engine
 from customerflow_command.customer.claims import Uniqueness
 from customerflow_command.customer.commands import ArchiveCustomer, ChangeCustomer, Command, RegisterCustomer
@@ -24,6 +26,7 @@ from customerflow_command.mediator import (
     retrying_lost_races,
     with_position,
 )
+from customerflow_command.past import Past
 from customerflow_command.personal import MasterKeys, Pepper
 from customerflow_command.preconditions import Precondition
 from customerflow_command.schema import SCHEMA
@@ -35,9 +38,11 @@ from customerflow_shared.database import utc_now
 from customerflow_shared.events import Recorded
 from customerflow_shared.ids import uuid7
 from customerflow_shared.values import ExternalId, PersonalProfile
+from litestar import Router
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 FORCED_GROUP = int(os.environ.get("CF_TEST_GROUP", "0"))
+CONTRACT_URL = "https://customers.example.com/contract"
 KEY = base64.b64encode(bytes(range(32))).decode()
 
 
@@ -183,3 +188,20 @@ def start(migrated: Database, group_size: int) -> Start:
 async def write_side(start: Start) -> AsyncIterator[WriteSide]:
     async with start() as started:
         yield started
+
+
+@pytest.fixture
+async def feed_client(write_side: WriteSide) -> AsyncIterator[httpx.AsyncClient]:
+    """The event feed alone, over HTTP."""
+    token = "token-of-the-feed"
+    app = service.create(
+        "Feed",
+        "Alone.",
+        handlers=[Router("/", route_handlers=feed.ROUTES, guards=[feed.with_token(token)])],
+        health=service.Health({}),
+        lifespan=[],
+        dependencies={"store": write_side.store, "past": Past(write_side.engine, write_side.store, CONTRACT_URL)},
+    )
+    transport, headers = httpx.ASGITransport(cast(Any, app)), {"Authorization": f"Bearer {token}"}
+    async with httpx.AsyncClient(base_url="http://command", transport=transport, headers=headers) as client:
+        yield client

@@ -3,41 +3,27 @@
 from __future__ import annotations
 
 from itertools import groupby
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 import httpx
 import pytest
 from customerflow_command import feed, store
-from customerflow_shared import events, service
+from customerflow_shared import events
 from customerflow_shared.events import Recorded
 from customerflow_shared.ids import uuid7
-from litestar import Router
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
     from services.command.tests.conftest import WriteSide
 
-TOKEN = "token-of-the-feed"
 BY_CUSTOMER = "/internal/customers/events"
 PAGE = 7
 
 
 @pytest.fixture
-async def client(write_side: WriteSide, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[httpx.AsyncClient]:
+def client(feed_client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch) -> httpx.AsyncClient:
     monkeypatch.setattr(store, "FEED_PAGE", PAGE)
-    app = service.create(
-        "Feed",
-        "Alone.",
-        handlers=[Router("/", route_handlers=feed.ROUTES, guards=[feed.with_token(TOKEN)])],
-        health=service.Health({}),
-        lifespan=[],
-        dependencies={"store": write_side.store},
-    )
-    transport, headers = httpx.ASGITransport(cast(Any, app)), {"Authorization": f"Bearer {TOKEN}"}
-    async with httpx.AsyncClient(base_url="http://command", transport=transport, headers=headers) as client:
-        yield client
+    return feed_client
 
 
 async def history_of(write_side: WriteSide, versions: int) -> UUID:

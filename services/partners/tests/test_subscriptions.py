@@ -31,6 +31,7 @@ from customerflow_partners.subscriptions import (
     differences,
     faults,
     is_name,
+    is_ours,
     is_routing_key,
     matches,
     named_by_queue,
@@ -307,3 +308,12 @@ def test_patterns_fit_what_a_topic_exchange_says(pattern: list[str], words: list
     steps = {"*": r"[ab]\.", "#": r"(?:[ab]\.)*"}
     expression = "".join(steps.get(step, rf"{step}\.") for step in pattern)
     assert matches(pattern, words) == bool(re.fullmatch(expression, "".join(f"{word}." for word in words)))
+
+
+def test_an_account_alone_is_ours_unless_it_is_used_elsewhere_only() -> None:
+    assert not is_ours(NOTHING)
+    assert not is_ours(Found(user=User(elsewhere=True)))
+    for user in (User(), User(permission=permission("erp")), User(permission=permission("erp"), elsewhere=True)):
+        assert is_ours(Found(user=user))
+    assert is_ours(Found(queue=Queue({}), user=User(elsewhere=True)))
+    assert is_ours(Found(dead=Queue({}), user=User(elsewhere=True)))

@@ -13,11 +13,12 @@ import pytest
 from customerflow_projector.apply import Applier
 from customerflow_projector.expected import Difference
 from customerflow_projector.feed import FeedUnavailable
-from customerflow_projector.mending import Mark, Mending, NotParked, OfAnotherRelease, Superseded, Tally, actor, reason
+from customerflow_projector.mending import Mark, Mending, NotParked, OfAnotherRelease, Superseded, Tally, reason
 from customerflow_projector.read_model import Discarded, Parked, ReadModel
 from customerflow_projector.verify import verifier
 from customerflow_shared import timeline, views
 from customerflow_shared.events import CustomerErased, Place, Recorded
+from customerflow_shared.inputs.clear import actor
 from customerflow_shared.inputs.fields import Unfit
 from msgspec.structs import replace
 from redis.asyncio import Redis

@@ -37,13 +37,15 @@ def complete(inbox: Heard, lives: list[list[CloudEvent]]) -> bool:
 
 
 async def test_what_is_told_has_one_effect_in_order_and_is_acknowledged(cf_amqp_url: str, ours: Partner) -> None:
-    await ours.tell(deliveries(INTERLEAVED, random.Random(6)))
+    told = deliveries(INTERLEAVED, random.Random(6))
+    await ours.tell(told)
     with Heard() as inbox:
         consumer = Consumer(cf_amqp_url, ours.queue, counting(), inbox)
         async with running(consumer):
-            await until(lambda: complete(inbox, LIVES))
-            await until(lambda: consumer.counts[Outcome.APPLIED] == len(INTERLEAVED))
-        assert consumer.counts[Outcome.DUPLICATE] > 0
+            await until(lambda: consumer.counts.total() == len(told))
+        assert complete(inbox, LIVES)
+        assert consumer.counts == {Outcome.APPLIED: len(INTERLEAVED), Outcome.DUPLICATE: len(told) - len(INTERLEAVED)}
+        assert len(told) > len(INTERLEAVED)
         assert not consumer.connected
     await ours.settles(0)
 

@@ -1,1 +1,1 @@
-"""The local stack without Docker: private servers and the four programs, an instance to a folder."""
+"""The local stack without Docker: private servers and the programs, an instance to a folder."""

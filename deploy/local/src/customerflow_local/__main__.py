@@ -9,7 +9,7 @@ import rich_click as click
 from rich.console import Console
 from rich.table import Table
 
-from customerflow_local import waterfall
+from customerflow_local import packages, waterfall
 from customerflow_local.demo import Interfaces, drive
 from customerflow_local.errors import LocalStackError
 from customerflow_local.instance import PREFERRED_PORTS, RUN
@@ -36,7 +36,17 @@ _instance = click.argument("instance", default="demo")
 
 @click.group()
 def cli() -> None:
-    """Private servers and the four programs, without Docker. An INSTANCE is a folder below .run (default: demo)."""
+    """Private servers and the programs, without Docker. An INSTANCE is a folder below .run (default: demo)."""
+
+
+@cli.command()
+@click.option("--newest", is_flag=True, help="MySQL, and the newest of RabbitMQ and Redis, as some tests want them.")
+def fetch(newest: bool) -> None:
+    """Get the servers' programs without starting any, so that whoever starts them first need not wait for that."""
+    try:
+        packages.provide(packages.NEWEST if newest else packages.STABLE, RUN / "servers", _console)
+    except LocalStackError as error:
+        raise _Failure(error) from error
 
 
 @cli.command()
@@ -61,7 +71,7 @@ def _up(stack: Stack, *, servers_only: bool = False, replicas: dict[str, int] | 
         with _console.status("starting MariaDB, RabbitMQ and Redis") as status:
             stack.start_servers()
             if not servers_only:
-                status.update("starting the four programs")
+                status.update("starting the programs")
                 stack.start_programs(replicas, _traceable(stack))
     except LocalStackError as error:
         raise _Failure(error) from error
@@ -132,7 +142,7 @@ def _print_status(name: str) -> None:
         address = f"127.0.0.1:{port}"
         if process in stack.urls:
             address = f"http://{address}"
-            if process.split("-")[0] in ("command", "query"):
+            if process.split("-")[0] in ("command", "query", "partners"):
                 address += "/docs"
         table.add_row(process, state, address)
     _console.print(table)

@@ -20,6 +20,7 @@ class Addresses:
     mysql_owner_url: str
     amqp_url: str
     redis_url: str
+    management_url: str
     vhosts: "Vhosts"
 
 
@@ -51,15 +52,17 @@ def started() -> Iterator[Addresses]:
     user = "customerflow"
     with (
         MySqlContainer(MYSQL, username=user, password=password, root_password=password, dbname=user) as mysql,
-        RabbitMqContainer(RABBITMQ, username=user, password=password) as broker,
+        RabbitMqContainer(RABBITMQ, username=user, password=password).with_exposed_ports(15672) as broker,
         RedisContainer(REDIS) as redis,
     ):
         mysql_at = f"{mysql.get_container_host_ip()}:{mysql.get_exposed_port(3306)}/{user}"
         amqp_url = f"amqp://{user}:{password}@{broker.get_container_host_ip()}:{broker.get_exposed_port(5672)}/"
+        management_at = f"{broker.get_container_host_ip()}:{broker.get_exposed_port(15672)}"
         yield Addresses(
             mysql_url=f"mysql://{user}:{password}@{mysql_at}",
             mysql_owner_url=f"mysql://root:{password}@{mysql_at}",
             amqp_url=amqp_url,
             redis_url=f"redis://{redis.get_container_host_ip()}:{redis.get_exposed_port(6379)}/0",
+            management_url=f"http://{user}:{password}@{management_at}/",
             vhosts=Vhosts(broker, amqp_url),
         )

@@ -22,6 +22,8 @@ PREFERRED_PORTS: Final[Mapping[str, int]] = {
     "query": 8081,
     "relay": 8082,
     "projector": 8083,
+    "partners": 8085,
+    "webhooks": 8086,
     "mysql": 13306,
     "amqp": 15673,
     "redis": 16379,
@@ -75,6 +77,11 @@ class Instance:
             file.write(text)
         unfinished.rename(path)
         return path
+
+    def holds(self, files: Mapping[str, str]) -> bool:
+        """Whether each of these files is there, as it would be written."""
+        paths = {self.folder / name: text for name, text in files.items()}
+        return all(path.exists() and path.read_text() == text for path, text in paths.items())
 
     def choose_ports(self, names: Iterable[str], preferred: Mapping[str, int]) -> dict[str, tuple[int, int]]:
         """Give each name a port that nobody listens on; return those that had to move, as (wanted, given)."""

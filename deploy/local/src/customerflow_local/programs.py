@@ -1,4 +1,4 @@
-"""The four programs of an instance, each a process with a port of its own."""
+"""The programs of an instance, each a process with a port of its own."""
 
 import sys
 from collections.abc import Iterator, Mapping
@@ -9,7 +9,9 @@ from customerflow_local.instance import PROJECT, Instance
 from customerflow_local.servers import urls
 from customerflow_local.supervision import Service
 
-MIGRATE = [sys.executable, "-m", "customerflow_command", "migrate"]
+MIGRATIONS = [
+    [sys.executable, "-m", package, "migrate"] for package in ("customerflow_command", "customerflow_partners")
+]
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,7 @@ PROGRAMS = (
             "CF_MASTER_KEYS",
             "CF_CLAIM_PEPPER",
             "CF_FEED_TOKEN",
+            "CF_CONTRACT_URL",
             "CF_DELIVERY_TOKEN",
             "CF_RELAY_DOORBELL",
         ),
@@ -45,6 +48,22 @@ PROGRAMS = (
         ("CF_AMQP_URL", "CF_REDIS_URL", "CF_FEED_URL", "CF_FEED_TOKEN", "CF_LOOKUP_KEY", "CF_OPERATOR_TOKEN"),
     ),
     Program("query", ("customerflow_query", "api"), ("CF_REDIS_URL", "CF_LOOKUP_KEY")),
+    Program(
+        "partners",
+        ("customerflow_partners", "api"),
+        (
+            "CF_PARTNERS_MYSQL_URL",
+            "CF_AMQP_URL",
+            "CF_RABBITMQ_MANAGEMENT_URL",
+            "CF_FEED_URL",
+            "CF_FEED_TOKEN",
+            "CF_OPERATOR_TOKEN",
+            "CF_WEBHOOK_KEY",
+        ),
+    ),
+    Program(
+        "webhooks", ("customerflow_partners", "deliver"), ("CF_PARTNERS_MYSQL_URL", "CF_AMQP_URL", "CF_WEBHOOK_KEY")
+    ),
 )
 
 
@@ -77,6 +96,7 @@ def settings(instance: Instance, replicas: Mapping[str, int]) -> dict[str, str]:
         "CF_FEED_TOKEN": instance.secrets["feed_token"],
         "CF_DELIVERY_TOKEN": instance.secrets["delivery_token"],
         "CF_OPERATOR_TOKEN": instance.secrets["operator_token"],
+        "CF_WEBHOOK_KEY": instance.secrets["webhook_key"],
     }
     if "command" in ports:
         found["CF_FEED_URL"] = f"http://127.0.0.1:{ports['command']}"

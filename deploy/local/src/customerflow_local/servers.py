@@ -19,15 +19,25 @@ from customerflow_local.processes import MARKER
 from customerflow_local.supervision import Service
 
 # Each port by the service that listens on it.
-PORTS = {"mysql": "mysql", "redis": "redis", "epmd": "epmd", "amqp": "rabbitmq", "erlang": "rabbitmq"}
+PORTS = {
+    "mysql": "mysql",
+    "redis": "redis",
+    "epmd": "epmd",
+    "amqp": "rabbitmq",
+    "erlang": "rabbitmq",
+    "management": "rabbitmq",
+}
 
 _WAS_READY = "was-ready"
 
 
 @dataclass(frozen=True)
 class Server:
+    """`config` are the files that it reads when it starts, by their names in the instance."""
+
     name: str
     services: tuple[Service, ...]
+    config: Mapping[str, str]
     prepare: Callable[[], None]
     ready: Callable[[], bool]
 
@@ -45,12 +55,19 @@ def urls(instance: Instance) -> dict[str, str]:
     """The servers as the programs' settings name them."""
     ports, secrets = instance.ports, instance.secrets
     mysql = f"127.0.0.1:{ports['mysql']}/customerflow"
-    return {
+    partners = f"{mysql}_partners"
+    found = {
         "CF_MYSQL_URL": f"mysql://customerflow:{secrets['mysql_runtime']}@{mysql}",
         "CF_MYSQL_OWNER_URL": f"mysql://cf_owner:{secrets['mysql_owner']}@{mysql}",
+        "CF_PARTNERS_MYSQL_URL": f"mysql://cf_partners:{secrets['mysql_partners']}@{partners}",
+        "CF_PARTNERS_MYSQL_OWNER_URL": f"mysql://cf_owner:{secrets['mysql_owner']}@{partners}",
         "CF_AMQP_URL": f"amqp://customerflow:{secrets['amqp']}@127.0.0.1:{ports['amqp']}/",
         "CF_REDIS_URL": f"redis://127.0.0.1:{ports['redis']}/0",
     }
+    if "management" in ports:  # a broker that an earlier release has started does not have it
+        account = f"customerflow:{secrets['amqp']}"
+        found["CF_RABBITMQ_MANAGEMENT_URL"] = f"http://{account}@127.0.0.1:{ports['management']}/"
+    return found
 
 
 def start_afresh_unless_ready_before(instance: Instance, name: str) -> Path:
@@ -79,12 +96,10 @@ def _mysql(instance: Instance, programs: Path, *, durable: bool) -> Server:
     accounts = instance.folder / "config/mysql-accounts.sql"
     command = [str(programs / "usr/sbin/mysqld"), f"--defaults-file={config}", f"--init-file={accounts}"]
 
-    def prepare() -> None:
-        user = pwd.getpwuid(os.geteuid()).pw_name  # the server runs as root only if it is told to
-        instance.write("config/mysql-accounts.sql", _accounts(instance.secrets))
-        instance.write(
-            "config/mysql.cnf",
-            f"""\
+    user = pwd.getpwuid(os.geteuid()).pw_name  # the server runs as root only if it is told to
+    written = {
+        "config/mysql-accounts.sql": _accounts(instance.secrets),
+        "config/mysql.cnf": f"""\
 [mysqld]
 user = {user}
 basedir = {programs}/usr
@@ -104,7 +119,9 @@ innodb-buffer-pool-size = 512M
 innodb-flush-log-at-trx-commit = {1 if durable else 2}
 sync-binlog = {1 if durable else 0}
 """,
-        )
+    }
+
+    def prepare() -> None:
         start_afresh_unless_ready_before(instance, "mysql")
         if not (folder / "data/mysql").exists():
             _create_system_tables(instance, programs, config)
@@ -112,6 +129,7 @@ sync-binlog = {1 if durable else 0}
     return Server(
         "mysql",
         (Service("mysql", command, priority=10),),
+        written,
         prepare,
         lambda: _answers(instance.ports["mysql"], b"", lambda greeting: greeting[4:5] == b"\x0a"),
     )
@@ -147,6 +165,8 @@ CREATE USER IF NOT EXISTS 'cf_owner'@'%' IDENTIFIED BY '{secrets["mysql_owner"]}
 GRANT ALL PRIVILEGES ON customerflow.* TO 'cf_owner'@'%' WITH GRANT OPTION;
 GRANT ALL PRIVILEGES ON `customerflow\\_%`.* TO 'cf_owner'@'%' WITH GRANT OPTION;
 CREATE USER IF NOT EXISTS 'customerflow'@'%' IDENTIFIED BY '{secrets["mysql_runtime"]}';
+CREATE DATABASE IF NOT EXISTS customerflow_partners CHARACTER SET utf8mb4;
+CREATE USER IF NOT EXISTS 'cf_partners'@'%' IDENTIFIED BY '{secrets["mysql_partners"]}';
 """
 
 
@@ -156,26 +176,25 @@ CREATE USER IF NOT EXISTS 'customerflow'@'%' IDENTIFIED BY '{secrets["mysql_runt
 def _redis(instance: Instance, programs: Path) -> Server:
     config = instance.folder / "config/redis.conf"
 
-    def prepare() -> None:
-        folder = start_afresh_unless_ready_before(instance, "redis")
-        # The process title would be written over the environment, and the marker with it.
-        instance.write(
-            "config/redis.conf",
-            f"""\
+    # The process title would be written over the environment, and the marker with it.
+    written = f"""\
 bind 127.0.0.1
 port {instance.ports["redis"]}
-dir "{folder}"
+dir "{instance.folder / "redis"}"
 appendonly yes
 save ""
 maxmemory-policy noeviction
 databases 256
 set-proc-title no
-""",
-        )
+"""
+
+    def prepare() -> None:
+        start_afresh_unless_ready_before(instance, "redis")
 
     return Server(
         "redis",
         (Service("redis", [str(programs / "usr/bin/redis-server"), str(config)], priority=10),),
+        {"config/redis.conf": written},
         prepare,
         lambda: _answers(instance.ports["redis"], b"PING\r\n", lambda answer: answer.startswith(b"+PONG")),
     )
@@ -185,25 +204,27 @@ set-proc-title no
 
 
 def _rabbitmq(instance: Instance, programs: Path) -> Server:
+    written = {
+        "config/rabbitmq-plugins": "[rabbitmq_management].\n",
+        "config/rabbitmq.conf": f"""\
+listeners.tcp.1 = 127.0.0.1:{instance.ports["amqp"]}
+default_user = customerflow
+default_pass = {instance.secrets["amqp"]}
+management.tcp.ip = 127.0.0.1
+management.tcp.port = {instance.ports["management"]}
+disk_free_limit.absolute = 200MB
+log.console = true
+log.console.level = info
+log.file = false
+""",
+    }
+
     def prepare() -> None:
         folder = start_afresh_unless_ready_before(instance, "rabbitmq")
         cookie = folder / ".erlang.cookie"
         if not cookie.exists():
             instance.write("rabbitmq/.erlang.cookie", instance.secrets["erlang_cookie"])
         cookie.chmod(0o400)
-        instance.write("config/rabbitmq-plugins", "[].\n")
-        instance.write(
-            "config/rabbitmq.conf",
-            f"""\
-listeners.tcp.1 = 127.0.0.1:{instance.ports["amqp"]}
-default_user = customerflow
-default_pass = {instance.secrets["amqp"]}
-disk_free_limit.absolute = 200MB
-log.console = true
-log.console.level = info
-log.file = false
-""",
-        )
 
     env = rabbitmq_env(instance, programs)
     epmd = Service(
@@ -222,6 +243,7 @@ log.file = false
     return Server(
         "rabbitmq",
         (epmd, node),
+        written,
         prepare,
         lambda: _answers(instance.ports["amqp"], protocol_header, lambda answer: answer.startswith(b"\x01\x00\x00")),
     )

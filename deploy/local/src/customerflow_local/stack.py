@@ -1,4 +1,4 @@
-"""A whole stack of one instance: the servers, the four programs, and what a test may do to them."""
+"""A whole stack of one instance: the servers, the programs, and what a test may do to them."""
 
 import os
 import signal
@@ -19,7 +19,7 @@ from customerflow_local.supervision import Supervisor
 _READY_WITHIN = 90.0
 _LOG_LINES_SHOWN = 8
 # What else a process sees of the caller's environment: nothing of it may change what a server does.
-_INHERITED = ("PATH", "TMPDIR", "TZ", "USER", "OTEL_EXPORTER_OTLP_ENDPOINT")
+_INHERITED = ("PATH", "TMPDIR", "TZ", "USER", "OTEL_EXPORTER_OTLP_ENDPOINT", "CF_WEBHOOK_ALLOW")
 
 
 class Stack:
@@ -76,11 +76,15 @@ class Stack:
         with self.instance.alone():
             self._ensure_supervisor()
             here = self._supervisor.names()
-            self._choose_ports(port for port, service in servers.PORTS.items() if service not in here)
+            # an instance of an earlier release lacks the newer ones
+            lacking = servers.PORTS.keys() - self.instance.ports.keys()
+            self._choose_ports(port for port, of in servers.PORTS.items() if of not in here or port in lacking)
             wanted = servers.servers(self.instance, unpacked, durable=self._durable)
             fallen = [server for server in wanted if not self._on_its_way(server)]
             for server in fallen:
                 self._supervisor.forget(service.name for service in server.services)
+                for name, text in server.config.items():
+                    self.instance.write(name, text)
                 server.prepare()
                 self._supervisor.run(server.services)
             for server in wanted:
@@ -88,7 +92,11 @@ class Stack:
                 servers.remember_ready(self.instance, server.name)
 
     def _on_its_way(self, server: servers.Server) -> bool:
-        """Ready, or was so once and runs: then its data is whole, and it needs time at most."""
+        """Runs as it would be started now and is ready, or was so once: then its data is whole, and it needs time at
+        most.
+        """
+        if not self.instance.holds(server.config):
+            return False
         if server.ready():
             return True
         here = self._supervisor.names()
@@ -116,17 +124,18 @@ class Stack:
                 self.wait_ready(name)
 
     def migrate(self) -> None:
-        """Bring the database's tables to what the programs expect."""
-        done = subprocess.run(
-            programs.MIGRATE,
-            env={**_inherited(), **self.env, MARKER: str(self.instance.folder)},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if done.returncode != 0:
-            raise LocalStackError(f"The database could not be migrated:\n{done.stdout}{done.stderr}")
+        """Bring the databases' tables to what the programs expect."""
+        for command in programs.MIGRATIONS:
+            done = subprocess.run(
+                command,
+                env={**_inherited(), **self.env, MARKER: str(self.instance.folder)},
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            if done.returncode != 0:
+                raise LocalStackError(f"The database could not be migrated:\n{done.stdout}{done.stderr}")
 
     def stop(self) -> None:
         """End every process of the instance; its data stays."""

@@ -1,18 +1,20 @@
 """A pytest plugin: real servers, and for each suite a database, a virtual host and a Redis of its own.
 
-With CF_TEST_MYSQL_URL, CF_TEST_MYSQL_OWNER_URL, CF_TEST_AMQP_URL and CF_TEST_REDIS_URL set, those
-servers are used (the owner must be allowed to make databases, and all suites share the one virtual
-host). Otherwise the servers of the instance .run/test are started when the first test asks for them,
-shared by all pytest processes that run at the same time, and ended by the last. CF_TEST_KEEP=1 leaves
-them running, which makes the next run start at once. CF_TEST_SERVERS=newest takes MySQL 9, RabbitMQ 4 and
-Redis 8 in place of what this machine's Debian release has; CF_TEST_SERVERS=containers starts the images of
-docker-compose.yml with testcontainers.
+With CF_TEST_MYSQL_URL, CF_TEST_MYSQL_OWNER_URL, CF_TEST_AMQP_URL, CF_TEST_REDIS_URL and
+CF_TEST_RABBITMQ_MANAGEMENT_URL (with an administrator's account) set, those servers are used (the owner must be
+allowed to make databases, and all suites share the one virtual host). Otherwise the servers of the instance .run/test
+are started when the first test asks for them, shared by all pytest processes that run at the same time, and ended by
+the last. CF_TEST_KEEP=1 leaves them running, which makes the next run start at once. CF_TEST_SERVERS=newest takes
+MySQL 9, RabbitMQ 4 and Redis 8 in place of what this machine's Debian release has; CF_TEST_SERVERS=containers starts
+the images of docker-compose.yml with testcontainers.
 """
 
 import fcntl
 import os
 import secrets
-from collections.abc import Iterator
+import shutil
+import subprocess
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +28,13 @@ from customerflow_local.flag_file import FlagFile
 from customerflow_local.instance import RUN
 from customerflow_local.stack import Stack
 
-_GIVEN = ("CF_TEST_MYSQL_URL", "CF_TEST_MYSQL_OWNER_URL", "CF_TEST_AMQP_URL", "CF_TEST_REDIS_URL")
+_GIVEN = (
+    "CF_TEST_MYSQL_URL",
+    "CF_TEST_MYSQL_OWNER_URL",
+    "CF_TEST_AMQP_URL",
+    "CF_TEST_REDIS_URL",
+    "CF_TEST_RABBITMQ_MANAGEMENT_URL",
+)
 
 
 @dataclass(frozen=True)
@@ -51,6 +59,7 @@ class Servers:
     mysql_owner_url: str
     amqp_url: str
     redis_url: str
+    management_url: str
     vhosts: Vhosts | None = None
 
     @contextmanager
@@ -109,13 +118,21 @@ def private_servers() -> Iterator[Servers]:
         fcntl.flock(users, fcntl.LOCK_SH)
         try:
             stack.start_servers()
-            env = stack.env
-            yield Servers(
-                env["CF_MYSQL_URL"], env["CF_MYSQL_OWNER_URL"], env["CF_AMQP_URL"], env["CF_REDIS_URL"], stack
-            )
+            yield _named(stack.env, "CF_", stack)
         finally:
             if not os.environ.get("CF_TEST_KEEP"):
                 _stop_if_last(stack, users.fileno())
+
+
+def _named(urls: Mapping[str, str], prefix: str, vhosts: Vhosts | None = None) -> Servers:
+    return Servers(
+        mysql_url=urls[f"{prefix}MYSQL_URL"],
+        mysql_owner_url=urls[f"{prefix}MYSQL_OWNER_URL"],
+        amqp_url=urls[f"{prefix}AMQP_URL"],
+        redis_url=urls[f"{prefix}REDIS_URL"],
+        management_url=urls[f"{prefix}RABBITMQ_MANAGEMENT_URL"],
+        vhosts=vhosts,
+    )
 
 
 def _stop_if_last(stack: Stack, users: int) -> None:
@@ -144,7 +161,12 @@ def cf_servers() -> Iterator[Servers]:
 
         with containers.started() as started:
             yield Servers(
-                started.mysql_url, started.mysql_owner_url, started.amqp_url, started.redis_url, started.vhosts
+                started.mysql_url,
+                started.mysql_owner_url,
+                started.amqp_url,
+                started.redis_url,
+                started.management_url,
+                started.vhosts,
             )
     elif not given:
         with private_servers() as servers:
@@ -152,8 +174,7 @@ def cf_servers() -> Iterator[Servers]:
     elif missing := set(_GIVEN) - set(given):
         pytest.fail(f"Some servers are given, but not {', '.join(sorted(missing))}", pytrace=False)
     else:
-        mysql, owner, amqp, redis = (given[name] for name in _GIVEN)
-        yield Servers(mysql, owner, amqp, redis)
+        yield _named(given, "CF_TEST_")
 
 
 @pytest.fixture
@@ -178,3 +199,41 @@ def cf_amqp_url(cf_servers: Servers) -> Iterator[str]:
 def cf_redis_url(cf_servers: Servers) -> Iterator[str]:
     with cf_servers.redis() as url:
         yield url
+
+
+@pytest.fixture
+def cf_management_url(cf_servers: Servers) -> str:
+    """RabbitMQ's, of all virtual hosts."""
+    return cf_servers.management_url
+
+
+def node_folder(name: str, package: Path) -> Path:
+    """A folder below .run with a package.json and what it depends on, which is fetched once. Skips the test, and says
+    why, where there is no node, or it cannot be had.
+    """
+    for program in ("node", "npm"):
+        if shutil.which(program) is None:
+            pytest.skip(f"there is no {program} on this machine")
+    folder = RUN / name
+    folder.mkdir(parents=True, exist_ok=True)
+    complete, wanted = folder / "complete", package.read_text()
+    if not complete.exists() or complete.read_text() != wanted:
+        (folder / "package.json").write_text(wanted)
+        install = [
+            "npm",
+            "install",
+            "--no-audit",
+            "--no-fund",
+            "--no-package-lock",
+            "--ignore-scripts",
+            "--fetch-retries=0",
+        ]
+        try:
+            done = subprocess.run(install, cwd=folder, capture_output=True, text=True, timeout=60, check=False)
+        except subprocess.TimeoutExpired:
+            pytest.skip(f"{name} cannot be had: npm has not come to an end within a minute")
+        if done.returncode:
+            codes = [line for line in done.stderr.splitlines() if line.startswith("npm error code")]
+            pytest.skip(f"{name} cannot be had: {codes[0] if codes else 'npm failed'}")
+        complete.write_text(wanted)
+    return folder

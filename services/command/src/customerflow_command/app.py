@@ -47,6 +47,7 @@ from customerflow_command.mediator import (
     within,
 )
 from customerflow_command.outbox import Lease, Outbox
+from customerflow_command.past import Past
 from customerflow_command.personal import MasterKeys, Pepper
 from customerflow_command.postal_codes import PostalCodes, parse_providers
 from customerflow_command.publishing import cloud_events
@@ -115,6 +116,8 @@ class ApiSettings(WriteSettings, frozen=True, kw_only=True):
     """With it a notification system fetches the codes that it is to deliver."""
     mysql_owner_url: MysqlUrl | None = None
     """If given, the schema is brought up to date as soon as the database answers."""
+    contract_url: HttpUrl | None = None
+    """As the relay has it: what is told again is told in the same words."""
     relay_doorbell: str = ""
     require_idempotency_key: bool = False
     mysql_connections: Connections = 8
@@ -213,6 +216,7 @@ def command_api(config: ApiSettings) -> tuple[Litestar, service.Health]:
         dependencies={
             "customers": customers,
             "store": side.store,
+            "past": Past(engine, side.store, config.contract_url),
             "codes": Codes(pepper),
             "flags": flags,
             "postal_codes": postal_codes,

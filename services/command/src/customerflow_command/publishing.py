@@ -63,6 +63,11 @@ from msgspec import UNSET
 from msgspec.structs import replace
 
 
+def command_of(recorded: Recorded) -> tuple[UUID, UUID]:
+    """What the events of one command have in common. They stand together, for they were committed together."""
+    return recorded.customer_id, recorded.metadata.causation_id
+
+
 def cloud_events(command: Sequence[Recorded], contract_url: str | None = None) -> list[CloudEvent]:
     """What the events of one command mean to others, which may be nothing. Its updates are told as one, when and with
     the version of the last. `contract_url` is where the contract is served, if anywhere.

@@ -34,7 +34,7 @@ from customerflow_command import confirms
 from customerflow_command.doorbell import Doorbell
 from customerflow_command.outbox import BATCH, Lease, LeaseLost, Outbox
 from customerflow_command.personal import UnreadableEvent
-from customerflow_command.publishing import cloud_events
+from customerflow_command.publishing import cloud_events, command_of
 from customerflow_command.store import EventReader, EventRow
 
 log = structlog.get_logger()
@@ -472,8 +472,8 @@ async def _keep_declared(channel: AbstractChannel) -> None:
 
 
 def commands(batch: Sequence[Recorded]) -> list[list[Recorded]]:
-    """The events of each command: they stand together, for they were committed together."""
-    return [list(group) for _, group in groupby(batch, lambda one: (one.customer_id, one.metadata.causation_id))]
+    """The events of each command."""
+    return [list(group) for _, group in groupby(batch, command_of)]
 
 
 def whole_commands(rows: Sequence[EventRow], readable: Sequence[Recorded]) -> list[list[Recorded]]:

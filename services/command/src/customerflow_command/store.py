@@ -238,15 +238,18 @@ class Store:
             )
         return int(rows[0][0])
 
-    async def feed(self, after: int, upto: int) -> AsyncIterator[list[Recorded | Place]]:
-        """All events with a position above `after` and not above `upto`, in pages, in order.
+    async def feed(self, after: int, upto: int, *, page: int | None = None) -> AsyncIterator[list[Recorded | Place]]:
+        """All events with a position above `after` and not above `upto`, in pages of this many, in order.
 
         Of an event that cannot be read there is the place only, so that its customer can be set aside and the others
         go on.
         """
         while after < upto:
             rows = await self._rows(
-                "WHERE e.position > %s AND e.position <= %s ORDER BY e.position LIMIT %s", after, upto, FEED_PAGE
+                "WHERE e.position > %s AND e.position <= %s ORDER BY e.position LIMIT %s",
+                after,
+                upto,
+                page or FEED_PAGE,
             )
             if not rows:
                 return

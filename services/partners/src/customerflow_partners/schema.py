@@ -4,4 +4,10 @@ from pathlib import Path
 
 from customerflow_shared.database import Schema
 
-SCHEMA = Schema("cf_partners", Path(__file__).parent / "migrations", {})
+GRANTS = {
+    "cf_replays": "SELECT, INSERT, UPDATE, DELETE",
+    "cf_webhooks": "SELECT, INSERT, UPDATE, DELETE",
+    "cf_webhook_deliveries": "SELECT, INSERT, UPDATE, DELETE",
+}
+
+SCHEMA = Schema("cf_partners", Path(__file__).parent / "migrations", GRANTS)

@@ -273,6 +273,12 @@ def faults(name: str, found: Found) -> list[str]:
     return told
 
 
+def is_ours(found: Found) -> bool:
+    """Not if there is nothing but an account that is used in another virtual host."""
+    user = found.user
+    return bool(found.queue or found.dead or (user and (user.permission or not user.elsewhere)))
+
+
 def creation(wish: Wish, found: Found) -> list[Step]:
     """What completes it, in this order; nothing if it is complete. Raises Conflict.
 

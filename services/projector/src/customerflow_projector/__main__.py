@@ -15,6 +15,7 @@ import rich_click as click
 import uvloop
 from customerflow_shared import patience, service, settings, telemetry
 from customerflow_shared.indexing import Lookups
+from customerflow_shared.inputs import clear
 from customerflow_shared.inputs.fields import Unfit
 from redis.exceptions import RedisError
 from rich.console import Console
@@ -82,7 +83,7 @@ def _read(
 
 MARK = _read(Mark.read, "That is no mark of a retry that was stopped.")
 REASON = _read(mended.reason)
-ACTOR = _read(mended.actor, "The value must be user:<id> or service:<id>.")
+ACTOR = _read(clear.actor, "The value must be user:<id> or service:<id>.")
 
 
 @click.group()
@@ -331,7 +332,7 @@ async def _mending(config: app.ToolSettings) -> AsyncIterator[Mending]:
 
 def _login() -> str:
     try:
-        return mended.actor(f"user:{getpass.getuser()}")
+        return clear.actor(f"user:{getpass.getuser()}")
     except (OSError, KeyError, ValueError):
         return "service:command-line"
 

@@ -7,20 +7,17 @@ customer anew.
 """
 
 import binascii
-import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import AsyncGenerator, Mapping
 from datetime import datetime
 from operator import itemgetter
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from uuid import UUID
 
 import msgspec
 import structlog
 from customerflow_shared import views
-from customerflow_shared.inputs.clear import says_who
-from customerflow_shared.inputs.fields import Unfit
-from customerflow_shared.inputs.text import text
+from customerflow_shared.inputs.clear import remark
 from msgspec import UNSET, UnsetType
 
 from customerflow_projector.apply import Applier
@@ -30,7 +27,6 @@ from customerflow_projector.read_model import Parked, ReadModel, Standing
 log = structlog.get_logger()
 
 MAX_REASON = 500
-_ACTOR = re.compile(r"(user|service):([A-Za-z0-9._-]{1,64})")
 
 
 class NotParked(Exception):
@@ -230,25 +226,10 @@ def failure(customer_id: UUID, standing: Standing) -> Failure:
     )
 
 
-def reason(value: Any) -> str:
-    """Why something is discarded. It is kept in clear, and so must hold no personal data; what can be told as such is
-    refused. Raises Unfit.
-    """
-    given = _reason(value)
-    if says_who(given):
-        raise Unfit("format", "The value is kept in clear, and holds an e-mail address, a phone number or a tax id.")
-    return given
-
-
-def actor(value: str) -> str:
-    """Who mends. Raises ValueError unless it is `user:<id>` or `service:<id>`, an id of programs."""
-    found = _ACTOR.fullmatch(value)
-    if found is None or says_who(found[2]):
-        raise ValueError("neither user:<id> nor service:<id>")
-    return value
-
-
-_reason = text(MAX_REASON)
+reason = remark(MAX_REASON)
+"""Why something is discarded. It is kept in clear, and so must hold no personal data; what can be told as such is
+refused. Raises Unfit.
+"""
 
 
 def _ordered(standings: Mapping[UUID, Standing]) -> list[tuple[Mark, Standing]]:

@@ -8,6 +8,7 @@ from typing import Annotated, Any, TypeAlias
 import litestar
 import msgspec
 from customerflow_shared import requests
+from customerflow_shared.inputs import clear
 from customerflow_shared.inputs.bodies import Body as BodyOf
 from customerflow_shared.inputs.body import received
 from customerflow_shared.inputs.fields import Fields
@@ -296,7 +297,7 @@ def _actor(request: HttpRequest) -> str:
     given = request.headers.getall("CustomerFlow-Actor", [SOMEBODY])
     try:
         (told,) = given
-        return mending.actor(told)
+        return clear.actor(told)
     except ValueError:
         raise Problem("actor-invalid", "Send one actor as user:<id> or service:<id>.") from None
 

@@ -8,13 +8,14 @@ import re
 import unicodedata
 from typing import Any
 
-from customerflow_shared.inputs.fields import Unfit
+from customerflow_shared.inputs.fields import Parser, Unfit
 from customerflow_shared.inputs.tax_ids import is_brazilian
-from customerflow_shared.inputs.text import string, trimmed
+from customerflow_shared.inputs.text import string, text, trimmed
 
 SHORTEST = 11  # characters of a CPF, the shortest without a mark
 _MARKS = re.compile(r"[@+(]")
 
+_ACTOR = re.compile(r"(user|service):([A-Za-z0-9._-]{1,64})")
 _SLUG = re.compile(r"[a-z0-9][a-z0-9_.:-]{0,49}")
 _TOKEN = re.compile(r"\w[\w .:/#+-]{0,99}")
 _EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
@@ -24,10 +25,10 @@ _CPF = re.compile(r"(?<!\w)[0-9]{3}[ .]?[0-9]{3}[ .]?[0-9]{3}[ \-]?[0-9]{2}(?!\w
 _CNPJ = re.compile(r"(?<!\w)[0-9A-Z]{2}[ .]?[0-9A-Z]{3}[ .]?[0-9A-Z]{3}[ /]?[0-9A-Z]{4}[ \-]?[0-9]{2}(?!\w)")
 
 
-def says_who(text: str) -> bool:
-    if len(text) < SHORTEST and text.isascii() and not _MARKS.search(text):
+def says_who(given: str) -> bool:
+    if len(given) < SHORTEST and given.isascii() and not _MARKS.search(given):
         return False
-    plain = unicodedata.normalize("NFKC", text).upper()
+    plain = unicodedata.normalize("NFKC", given).upper()
     if _EMAIL.search(plain) or _PHONE.search(plain):
         return True
     return any(is_brazilian(found[0]) for form in (_CPF, _CNPJ) for found in form.finditer(plain))
@@ -49,7 +50,21 @@ def token(value: Any) -> str:
     return _of_nobody(given, "format")
 
 
-def _of_nobody(text: str, code: str) -> str:
-    if says_who(text):
+def remark(limit: int) -> Parser[str]:
+    """What somebody has to say, in at most so many characters."""
+    composed = text(limit)
+    return lambda value: _of_nobody(composed(value), "format")
+
+
+def actor(value: str) -> str:
+    """Who acts. Raises ValueError unless it is `user:<id>` or `service:<id>`, an id of programs."""
+    found = _ACTOR.fullmatch(value)
+    if found is None or says_who(found[2]):
+        raise ValueError("neither user:<id> nor service:<id>")
+    return value
+
+
+def _of_nobody(given: str, code: str) -> str:
+    if says_who(given):
         raise Unfit(code, "The value is kept in clear, and holds an e-mail address, a phone number or a tax id.")
-    return text
+    return given

@@ -97,6 +97,9 @@ PROBLEMS: Mapping[str, Kind] = {
     "as-of-future": Kind(
         400, "The moment lies in the future", "Ask for a moment that has passed, or leave asOf out for the present."
     ),
+    "subscription-name-invalid": Kind(
+        400, "A subscription cannot have this name", "Use 1 to 40 small letters, digits and hyphens: a-z, 0-9, -."
+    ),
     "bad-request": Kind(
         400, "The request cannot be understood", "Compare it with the OpenAPI document of this service."
     ),
@@ -133,6 +136,32 @@ PROBLEMS: Mapping[str, Kind] = {
         404,
         "The customer is not parked",
         "Nothing is left to mend: its events are applied, or there is no such customer.",
+    ),
+    "event-not-found": Kind(
+        404,
+        "There is no such event",
+        "Compare the customer and the version; a database that was restored has lost some.",
+    ),
+    "replay-not-found": Kind(
+        404, "The subscription has no such replay", "Compare the id with its list of replays; one is kept for 90 days."
+    ),
+    "webhook-not-found": Kind(
+        404, "There is no such webhook", "Compare the id with the list of webhooks; it may have been deleted."
+    ),
+    "webhook-delivery-not-found": Kind(
+        404,
+        "The webhook has no such delivery",
+        "List its deliveries: it may have been delivered, or discarded, meanwhile.",
+    ),
+    "dead-letter-not-found": Kind(
+        404,
+        "There is no such dead letter",
+        "List the dead letters: it may have been retried, discarded, or dropped by its age.",
+    ),
+    "subscription-not-found": Kind(
+        404,
+        "There is no such subscription",
+        "Compare the name with the list of subscriptions; it may have been removed.",
     ),
     "method-not-allowed": Kind(
         405, "The address does not take this method", "Use one of the methods that the Allow header names."
@@ -202,6 +231,48 @@ PROBLEMS: Mapping[str, Kind] = {
         409,
         "The first request with this key is not answered yet",
         "Send the same request again after the seconds that Retry-After names.",
+    ),
+    "subscription-differs": Kind(
+        409,
+        "There is a subscription of this name, for something else",
+        "Ask for exactly what it is, take another name, or remove it first; `differs` says where it differs.",
+        {"differs": ["routingKeys", "limits.age"]},
+    ),
+    "subscription-incomplete": Kind(
+        409,
+        "Parts of the subscription are missing or have been changed",
+        "See `faults`. To ask for the same subscription again completes it; what others have changed they must mend.",
+        {"faults": ["the user is missing"]},
+    ),
+    "subscription-has-messages": Kind(
+        409,
+        "Messages would be lost",
+        "Let the partner take its messages first, or remove with force=true: then they are gone. A number that is "
+        "missing is not known yet.",
+        {"messages": 12, "deadLetters": 1},
+    ),
+    "replay-unfinished": Kind(
+        409,
+        "Another replay of the subscription has not come to its end",
+        "Wait for it, or cancel it; if it is paused or has failed it can be resumed.",
+        {"replay": "0193f0a0-7c1e-7d52-9a54-2f6d1b0c9e11"},
+    ),
+    "dead-letters-busy": Kind(409, "Somebody else is at these dead letters", "Try again when they are done."),
+    "replay-over": Kind(
+        409,
+        "The replay has come to its end",
+        "Begin another one if there is more to tell again.",
+        {"state": "completed"},
+    ),
+    "webhook-changed": Kind(
+        409,
+        "Somebody else has changed the webhook at the same time",
+        "Look at it, and ask again if it is not as you want it.",
+    ),
+    "subscription-changed": Kind(
+        409,
+        "The subscription is being changed by somebody else",
+        "Look at the subscription, and begin again if it is not what you want.",
     ),
     "customer-erased": Kind(
         410,
@@ -329,6 +400,10 @@ FAULTS: Mapping[str, FaultKind] = {
     "tag-format": FaultKind(
         "The value cannot be a tag",
         "Use 1 to 50 lower-case letters, digits and _.:- , beginning with a letter or digit.",
+    ),
+    "url-refused": FaultKind(
+        "Nothing is sent to this URL",
+        "See the detail for the rule: https, a host with public addresses only, port 443 or from 1024, no user in it.",
     ),
     "external-id-personal": FaultKind(
         "The external id is personal data",

@@ -1,0 +1,141 @@
+"""`dead-letters`: list, retry, discard."""
+
+import asyncio
+import getpass
+import os
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+from uuid import UUID
+
+import msgspec
+import rich_click as click
+from customerflow_shared import settings, telemetry
+from customerflow_shared.inputs import clear
+from customerflow_shared.inputs.fields import Unfit
+from msgspec import UNSET
+from rich.console import Console
+from rich.table import Column, Table
+from rich.text import Text
+
+from customerflow_partners import app, inputs
+from customerflow_partners.cli.options import JSON, read
+from customerflow_partners.dead_letters import BrokerUnavailable, Busy, DeadLetters, Kept, NoLetter, why
+from customerflow_partners.feed import FeedUnavailable
+from customerflow_partners.keeping import Incomplete, NotSubscribed
+from customerflow_partners.management import AccountRefused, NoVirtualHost, Unavailable
+
+T = TypeVar("T")
+
+SHOWN = 1000
+SOMEBODY = "service:operator"
+
+FAILURES = (
+    NotSubscribed,
+    Incomplete,
+    NoLetter,
+    Busy,
+    BrokerUnavailable,
+    FeedUnavailable,
+    Unavailable,
+    AccountRefused,
+    NoVirtualHost,
+)
+
+
+def _actor(value: Any) -> str:
+    try:
+        return clear.actor(value)
+    except ValueError:
+        raise Unfit("format", "The value must be user:<id> or service:<id>.") from None
+
+
+def _login() -> str:
+    try:
+        return clear.actor(f"user:{getpass.getuser()}")
+    except (ValueError, KeyError, OSError):
+        return SOMEBODY
+
+
+NAME = click.argument("name", callback=read(inputs.subscription_name))
+LETTER = click.argument("letter", type=click.UUID, required=False)
+ALL = click.option("--all", "everything", is_flag=True, help="All that there are.")
+
+
+@click.group("dead-letters")
+def dead_letters() -> None:
+    """What partners have refused, or their queues have dropped."""
+
+
+@dead_letters.command("list")
+@NAME
+@JSON
+def list_command(name: str, as_json: bool) -> None:
+    """List the dead letters of a partner's queue, the oldest first, without their content."""
+    listed = _run(lambda letters: letters.listed(name, SHOWN))
+    if as_json:
+        click.echo(msgspec.json.encode(listed))
+        return
+    table = Table(Column("id", no_wrap=True), "type", "customer", "sequence", "reason", "attempts", "since")
+    for one in listed.data:
+        told = (one.id, one.type, one.customer_id, one.sequence, one.reason, one.attempts, one.since)
+        table.add_row(*(Text("" if value is UNSET else str(value)) for value in told))
+    Console().print(table)
+    if listed.count > len(listed.data):
+        click.echo(f"{listed.count - len(listed.data)} more")
+
+
+@dead_letters.command()
+@NAME
+@LETTER
+@ALL
+def retry(name: str, letter: UUID | None, everything: bool) -> None:
+    """Send a dead letter to the partner again, after the earlier ones of its customer; or all, in their order.
+
+    What is sent is read from the event store again. Exit code 1 if some stay.
+    """
+    _check_one_or_all(letter, everything)
+    retried, kept = 0, list[Kept]()
+    while True:
+        done = _run(lambda letters: letters.retry(name, letter))
+        retried, kept = retried + done.retried, done.kept
+        click.echo(f"{retried} retried, {done.left} left", err=True)
+        if not done.left or not done.retried:
+            break
+    for one in kept:
+        click.echo(f"{'' if one.letter.id is UNSET else one.letter.id}: {one.why}")
+    if kept or done.left:
+        raise click.ClickException(f"{retried} retried; {done.stopped or 'the others stay'}")
+    click.echo(f"{retried} retried")
+
+
+@dead_letters.command()
+@NAME
+@LETTER
+@ALL
+@click.option("--reason", required=True, callback=read(why), help="Kept in the log: it must hold no personal data.")
+@click.option(
+    "--by", default=lambda: _login(), callback=read(_actor), help="Who does it; by default, who is logged in."
+)
+def discard(name: str, letter: UUID | None, everything: bool, reason: str, by: str) -> None:
+    """Remove a dead letter, or all; the log says what it was, who has done it, and why."""
+    _check_one_or_all(letter, everything)
+    click.echo(f"{_run(lambda letters: letters.discard(name, reason, by, letter)).discarded} discarded")
+
+
+def _check_one_or_all(letter: UUID | None, everything: bool) -> None:
+    if everything == (letter is not None):
+        raise click.UsageError("Say either a dead letter or --all.")
+
+
+def _run(work: Callable[[DeadLetters], Coroutine[None, None, T]]) -> T:
+    config = settings.load_or_exit(app.DeadLetterSettings, os.environ)
+    telemetry.configure("partners", log_level="info")  # what is removed stands in the log
+
+    async def done() -> T:
+        async with app.dead_letters_of(config) as letters:
+            return await work(letters)
+
+    try:
+        return asyncio.run(done())
+    except FAILURES as error:
+        raise click.ClickException(str(error) or str(type(error).__doc__)) from None

@@ -1,0 +1,1 @@
+"""Webhooks: events that are sent, for those who have no RabbitMQ."""
