@@ -143,8 +143,8 @@ def test_times_are_shown_in_utc_to_the_millisecond() -> None:
 @pytest.mark.parametrize(
     ("key", "belongs"),
     [
-        (views.customer_key("3-c4e10435", UUID(int=1)), True),
-        (views.checkpoint_key("3-c4e10435"), True),
+        pytest.param(views.customer_key(views.new_generation(), UUID(int=1)), True, id="customer"),
+        pytest.param(views.checkpoint_key(views.new_generation()), True, id="checkpoint"),
         (views.LIVE, False),
         (views.BUILDING, False),
         (views.VOUCHED, False),
