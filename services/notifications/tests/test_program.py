@@ -144,6 +144,32 @@ async def test_what_is_asked_for_is_sent_also_after_the_program_was_away(tmp_pat
         assert not [one for one in PERSONAL if one in output + more + shown]
 
 
+async def test_without_a_provider_it_says_so_and_sends_what_it_has_kept_once_there_is_one(
+    tmp_path: Path, cf_amqp_url: str
+) -> None:
+    async with messaging.connected(cf_amqp_url, "test") as connection:
+        await messaging.declare(await connection.channel())
+    async with CommandService() as commands, Provider() as provider:
+        settings = environment(tmp_path, cf_amqp_url, commands.url, provider.url)
+        settings["CF_NOTIFICATIONS_QUEUE"] = "without-provider"
+        named = settings.pop("CF_EMAIL_PROVIDER_URL")
+        async with started(settings) as program:
+            assert await program.is_ready() == {"rabbitmq": "ok"}
+            kept = await ask(cf_amqp_url)
+            async with asyncio.timeout(20):
+                while 'messages_total{outcome="postponed"} 0.0' in await program.metrics():
+                    await asyncio.sleep(0.05)
+            code, output = await program.leave()
+        assert code == 0
+        assert "nothing is sent, for there is no provider: CF_EMAIL_PROVIDER_URL is not set" in output
+        assert "NoProvider: CF_EMAIL_PROVIDER_URL is not set" in output
+        assert "Traceback" not in output
+        assert commands.asked == provider.asked == []
+        async with started(settings | {"CF_EMAIL_PROVIDER_URL": named}) as program, asyncio.timeout(20):
+            while set(provider.sent) != {kept}:
+                await asyncio.sleep(0.05)
+
+
 async def test_without_a_broker_it_lives_says_so_and_leaves_when_asked(tmp_path: Path) -> None:
     nowhere = "http://127.0.0.1:1"
     async with started(environment(tmp_path, "amqp://127.0.0.1:1/", nowhere, nowhere)) as program:
@@ -154,7 +180,7 @@ async def test_without_a_broker_it_lives_says_so_and_leaves_when_asked(tmp_path:
     assert "Traceback" not in output
 
 
-@pytest.mark.parametrize("missing", ["CF_AMQP_URL", "CF_COMMAND_URL", "CF_DELIVERY_TOKEN", "CF_EMAIL_PROVIDER_URL"])
+@pytest.mark.parametrize("missing", ["CF_AMQP_URL", "CF_COMMAND_URL", "CF_DELIVERY_TOKEN"])
 async def test_what_is_missing_is_told(tmp_path: Path, missing: str) -> None:
     settings = environment(tmp_path, "amqp://127.0.0.1:1/", "http://127.0.0.1:1", "http://127.0.0.1:1")
     del settings[missing]

@@ -175,6 +175,17 @@ async def test_a_provider_that_says_when_to_come_again_is_left_alone_until_then(
     assert len(world.provider.sent) == 1
 
 
+async def test_without_a_provider_nobody_is_asked_anything_and_a_code_is_kept_until_it_expires(world: World) -> None:
+    provider, world.sender._provider = world.sender._provider, None
+    await world.ask(lives=30)
+    kept = await world.ask()
+    await world.pass_time(31)
+    assert (world.commands.asked, world.pending.count()) == ([], 1)
+    world.sender._provider = provider
+    await world.pass_time(60)
+    assert set(world.provider.sent) == {str(kept.event)}
+
+
 async def test_a_code_that_has_expired_is_not_sent(world: World) -> None:
     await world.ask(lives=10)
     world.clock.now += 10

@@ -9,6 +9,7 @@ from datetime import timedelta
 from functools import partial
 
 import msgspec
+import structlog
 from customerflow_consumer import Consumer, SqliteInbox, subscribe
 from customerflow_shared import service
 from customerflow_shared.settings import AmqpUrl, HttpUrl, Listen, LogLevel, Port, Token
@@ -18,6 +19,8 @@ from customerflow_notifications.listening import handlers
 from customerflow_notifications.pending import Pending
 from customerflow_notifications.sending import Sender
 from customerflow_notifications.services import Commands, Provider
+
+log = structlog.get_logger()
 
 FINISHING = 10.0  # seconds
 REMEMBERED = timedelta(days=30)
@@ -36,7 +39,8 @@ class NotificationsSettings(Listen, frozen=True, kw_only=True):
     amqp_url: AmqpUrl
     command_url: HttpUrl
     delivery_token: Token
-    email_provider_url: HttpUrl
+    email_provider_url: HttpUrl | None = None
+    """Without it nothing is sent: what is asked for is kept until its code expires."""
     email_provider_token: Token | None = None
     notifications_db: str = "notifications.db"
     """The file in which is kept what was handled and what is still to be sent; of one process at a time."""
@@ -48,7 +52,11 @@ def notifications(config: NotificationsSettings) -> tuple[Litestar, service.Heal
     inbox = SqliteInbox(config.notifications_db)
     pending = Pending(inbox)
     commands = Commands(config.command_url, config.delivery_token)
-    provider = Provider(config.email_provider_url, config.email_provider_token)
+    provider = None
+    if config.email_provider_url:
+        provider = Provider(config.email_provider_url, config.email_provider_token)
+    else:
+        log.warning("nothing is sent, for there is no provider: CF_EMAIL_PROVIDER_URL is not set")
     sender = Sender(pending, commands, provider)
     listened_for = handlers(pending, time.time)
     consumer = Consumer(
@@ -81,7 +89,8 @@ def notifications(config: NotificationsSettings) -> tuple[Litestar, service.Heal
         async with AsyncExitStack() as stack:
             stack.callback(inbox.close)
             stack.push_async_callback(commands.client.close)
-            stack.push_async_callback(provider.client.close)
+            if provider:
+                stack.push_async_callback(provider.client.close)
             await stack.enter_async_context(service.background("forgetting", forget))
             await stack.enter_async_context(service.background("sender", sender.run))
             await stack.enter_async_context(service.background("consumer", listen))

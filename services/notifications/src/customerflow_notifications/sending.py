@@ -12,7 +12,7 @@ from customerflow_shared.patience import Patience
 from opentelemetry import trace
 
 from customerflow_notifications.pending import Message, Pending
-from customerflow_notifications.services import Commands, Provider, Refused
+from customerflow_notifications.services import Commands, NoProvider, Provider, Refused
 
 log = structlog.get_logger()
 tracer = trace.get_tracer("customerflow.notifications")
@@ -48,7 +48,7 @@ class Sender:
         self,
         pending: Pending,
         commands: Commands,
-        provider: Provider,
+        provider: Provider | None,
         *,
         clock: Callable[[], float] = time.time,
         chance: Callable[[], float] = random.random,
@@ -101,9 +101,11 @@ class Sender:
         _ended.add(1, outcome)
 
     async def _attempt(self, message: Message) -> str:
-        """Raises OutsideError or Refused."""
+        """Raises OutsideError, Refused or NoProvider."""
         if self._clock() >= message.expires_at:
             return "expired"
+        if self._provider is None:
+            raise NoProvider("CF_EMAIL_PROVIDER_URL is not set")
         delivery = await self._commands.delivery(message.customer, message.verification)
         if delivery is None:
             return "needless"

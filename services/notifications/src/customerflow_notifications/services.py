@@ -66,6 +66,10 @@ class Refused(Exception):
         super().__init__(f"it answers {status}")
 
 
+class NoProvider(Exception):
+    """There is nobody to send a message by."""
+
+
 class Commands:
     def __init__(self, url: str, token: str, policy: Policy = COMMANDS) -> None:
         self.client = Client("command", url, policy, headers={"Authorization": f"Bearer {token}"})
