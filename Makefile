@@ -89,6 +89,10 @@ alerts: $(READY)  ## Check the alert rules and run their tests, by Prometheus' o
 	@$(PY) -m customerflow_local.promtool check rules deploy/observability/alerts.yml
 	@$(PY) -m customerflow_local.promtool test rules deploy/observability/alerts-test.yml
 
+.PHONY: handbook
+handbook: $(READY)  ## Write the tables of metrics and alerts anew, from the instruments and the rules
+	@$(PY) -m customerflow_local.handbook
+
 .PHONY: dashboards
 dashboards: $(READY)  ## Write Grafana's dashboards anew, from deploy/local/src/customerflow_local/dashboards.py
 	@$(PY) -m customerflow_local.dashboards
@@ -157,12 +161,13 @@ mutants: $(READY)  ## Break every rule of the domain in every small way, and see
 	@cd .cache/mutants && $(CURDIR)/$(VENV)/bin/mutmut run --max-children 2 && $(CURDIR)/$(VENV)/bin/mutmut results
 
 .PHONY: check
-check: $(READY)  ## Check format, lint, types, import rules, the public contract and shell scripts
+check: $(READY)  ## Check format, lint, types, import rules, the public contract, the handbook's tables and shell scripts
 	@$(VENV)/bin/ruff format --check .
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/mypy $(filter-out shared/%,$(PACKAGES)) deploy/examples tests-e2e
 	@$(VENV)/bin/lint-imports
 	@$(PY) -m customerflow_contract check
+	@$(PY) -m customerflow_local.handbook check
 	@git grep -lE '^#!(/usr)?/bin/(env )?(ba)?sh' | xargs $(VENV)/bin/shellcheck
 
 .PHONY: contract
