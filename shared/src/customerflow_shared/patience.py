@@ -27,9 +27,7 @@ class Patience:
             try:
                 await attempt()
             except asyncio.CancelledError as error:
-                # a library cancels what waits on a lost connection; that is not to be cancelled oneself
-                task = asyncio.current_task()
-                if task is None or task.cancelling():
+                if is_cancelled():
                     raise
                 await self.after(error)
             except Exception as error:
@@ -46,6 +44,12 @@ class Patience:
     def rewarded(self) -> None:
         """It works again."""
         self._pause, self._last = FIRST_PAUSE, ""
+
+
+def is_cancelled() -> bool:
+    """Whether a CancelledError means this very task: libraries cancel what waits on a lost connection, too."""
+    task = asyncio.current_task()
+    return task is None or task.cancelling() > 0
 
 
 async def end(task: asyncio.Task[object], *, every: float) -> None:

@@ -18,7 +18,7 @@ import structlog
 from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMessage
 from aio_pika.exceptions import AMQPError, ChannelInvalidStateError
 from aiormq.exceptions import ChannelLockedResource, ChannelNotFoundEntity
-from customerflow_shared import messaging
+from customerflow_shared import messaging, patience
 from customerflow_shared.inputs.clear import remark
 from customerflow_shared.views import timestamp
 from msgspec import UNSET, UnsetType
@@ -216,9 +216,7 @@ class DeadLetters:
             log.warning("RabbitMQ does not answer", kind=type(error).__name__)
             raise BrokerUnavailable from None
         except asyncio.CancelledError:
-            # a library cancels what waits on a lost connection; that is not to be cancelled oneself
-            task = asyncio.current_task()
-            if task is None or task.cancelling():
+            if patience.is_cancelled():
                 raise
             raise BrokerUnavailable from None
 

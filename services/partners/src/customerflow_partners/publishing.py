@@ -9,7 +9,7 @@ import aio_pika
 from aio_pika.abc import AbstractChannel, AbstractConnection
 from aio_pika.exceptions import AMQPError, ChannelInvalidStateError, ChannelNotFoundEntity, DeliveryError, PublishError
 from customerflow_contract.cloud_event import MEDIA_TYPE
-from customerflow_shared import messaging
+from customerflow_shared import messaging, patience
 
 from customerflow_partners.feed import Event
 
@@ -89,8 +89,6 @@ class Publisher:
         except (AMQPError, ChannelInvalidStateError, OSError, TimeoutError) as error:
             raise NotConfirmed(f"RabbitMQ does not answer: {type(error).__name__}") from None
         except asyncio.CancelledError:
-            # the library cancels what waits on a lost connection; that is not to be cancelled oneself
-            task = asyncio.current_task()
-            if task is None or task.cancelling():
+            if patience.is_cancelled():
                 raise
             raise NotConfirmed("RabbitMQ does not answer: the connection is lost") from None

@@ -171,8 +171,7 @@ class Replaying:
             connection = await stack.enter_async_context(messaging.connected(self._amqp_url, "replay"))
             return await Publisher.open(connection, self._held.queue)
         except asyncio.CancelledError:
-            task = asyncio.current_task()
-            if task is None or task.cancelling():
+            if patience.is_cancelled():
                 raise
             raise NotConfirmed("RabbitMQ does not answer: the connection is lost") from None
         except Exception as error:  # a library's, of many kinds

@@ -19,7 +19,7 @@ from aio_pika.abc import AbstractConnection
 from aiormq.abc import AbstractChannel as RawChannel
 from aiormq.abc import DeliveredMessage
 from aiormq.exceptions import AMQPError, ChannelInvalidStateError
-from customerflow_shared import telemetry
+from customerflow_shared import patience, telemetry
 from customerflow_shared.patience import Patience
 
 from customerflow_partners.webhooks import queues, schedule, signing
@@ -198,9 +198,7 @@ class _Session:
         try:
             await self._run(connection)
         except asyncio.CancelledError as error:
-            # a library cancels what waits on a lost connection; that is not to be cancelled oneself
-            task = asyncio.current_task()
-            if task is None or task.cancelling():
+            if patience.is_cancelled():
                 raise
             self._fail(error)
         except Exception as error:
