@@ -64,8 +64,8 @@ def catalogue() -> str:
         (
             "# What is measured",
             "",
-            "Made of the instruments by `make handbook`. On `/metrics` dots are underscores, a unit is written out, and",
-            "a counter ends in `_total`: `customerflow_projection_lag_seconds_bucket`.",
+            "Made of the instruments by `make handbook`. On `/metrics` dots are underscores, a unit is written out,",
+            "and a counter ends in `_total`: `customerflow_projection_lag_seconds_bucket`.",
             "",
             table(
                 ("Metric", "Kind, unit", "Labels", "Of what"),
