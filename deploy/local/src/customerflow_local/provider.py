@@ -1,10 +1,13 @@
 """A stand-in for services of others, which can be told to be ill: postal codes of Brazil in the forms of ViaCEP,
 BrasilAPI and OpenCEP, and a sender of messages.
 
-    python -m customerflow_local.provider [PORT]
+    python -m customerflow_local.provider [PORT [HOST]]
 
-    curl -X PUT -d hang http://127.0.0.1:8090/mood        see Mood; `well` again
-    curl http://127.0.0.1:8090/v1/messages                what it was given to send
+    curl -X PUT -d hang http://127.0.0.1:8087/mood        see Mood; `well` again
+    curl http://127.0.0.1:8087/v1/messages                what it was given to send; ?to=... to whom
+    curl http://127.0.0.1:8087/asked                      what it was asked, by which idempotency keys
+
+It needs nothing but Python: Docker Compose mounts this file.
 """
 
 import asyncio
@@ -19,6 +22,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, Self
+from urllib.parse import parse_qs, urlsplit
 
 _HEAD = b"\r\n\r\n"
 _CEP = re.compile(r"/(ws|api/cep/v1|v1)/(\d{8})(/json/)?")
@@ -31,6 +35,8 @@ STREETLESS = "18950000"
 
 class Mood(enum.StrEnum):
     WELL = enum.auto()
+    SILENT = enum.auto()
+    """Does what it is asked, and never answers."""
     LATE = enum.auto()
     """Answers after 30 seconds."""
     HANG = enum.auto()
@@ -73,6 +79,7 @@ class Provider:
 
     port: int = 0
     mood: Mood = Mood.WELL
+    host: str = "127.0.0.1"
     asked: list[Asked] = field(default_factory=list)
     """All but what concerns itself."""
     sent: dict[str, Any] = field(default_factory=dict)
@@ -85,11 +92,11 @@ class Provider:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"http://{self.host}:{self.port}"
 
     async def __aenter__(self) -> Self:
         self._tasks: set[asyncio.Task[None]] = set()
-        self._server = await asyncio.start_server(self._connected, "127.0.0.1", self.port)
+        self._server = await asyncio.start_server(self._connected, self.host, self.port)
         self.port = self._server.sockets[0].getsockname()[1]
         return self
 
@@ -116,15 +123,17 @@ class Provider:
             writer.close()
 
     async def _answer(self, asked: Asked, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if asked.path == "/mood":
-            with suppress(ValueError):
-                self.mood = Mood(asked.body.decode().strip())
-            writer.write(_response(200, {"mood": self.mood}))
+        if (answer := self._of_itself(asked)) is not None:
+            writer.write(_response(200, answer))
             return await writer.drain()
         self.asked.append(asked)
         match self.mood:
             case Mood.WELL:
                 writer.write(_response(*self._sound(asked)))
+            case Mood.SILENT:
+                self._sound(asked)
+                await _gone(reader, None)
+                writer.close()
             case Mood.LATE:
                 await _gone(reader, self.delay)
                 writer.write(_response(*self._sound(asked)))
@@ -166,6 +175,26 @@ class Provider:
                 writer.write(_response(*self._sound(asked), "Content-Encoding: gzip\r\n"))
         await writer.drain()
 
+    def _of_itself(self, asked: Asked) -> Any:
+        """However it feels; None if that is not what is asked."""
+        url = urlsplit(asked.path)
+        match asked.method, url.path:
+            case _, "/mood":
+                with suppress(ValueError):
+                    self.mood = Mood(asked.body.decode().strip())
+                return {"mood": self.mood}
+            case "GET", "/asked":
+                return [
+                    {"method": one.method, "path": one.path, "key": one.headers.get("idempotency-key")}
+                    for one in self.asked
+                ]
+            case "GET", "/v1/messages":
+                wanted = parse_qs(url.query).get("to")
+                return [message for message in self.sent.values() if not wanted or message["to"] in wanted]
+            case "GET", "/health/ready":
+                return {"status": "ready"}
+        return None
+
     def _sound(self, asked: Asked) -> tuple[int, Any]:
         if asked.path == "/v1/messages":
             return self._message(asked)
@@ -174,8 +203,6 @@ class Provider:
         return 404, {"message": "nothing here"}
 
     def _message(self, asked: Asked) -> tuple[int, Any]:
-        if asked.method == "GET":
-            return 200, list(self.sent.values())
         key = asked.headers.get("idempotency-key")
         if key is None:
             return 400, {"message": "no key"}
@@ -252,12 +279,12 @@ async def refusing() -> AsyncIterator[str]:
         yield f"http://127.0.0.1:{sock.getsockname()[1]}"
 
 
-async def _main(port: int) -> None:
-    async with Provider(port) as provider:
+async def _main(port: str = "8087", host: str = "127.0.0.1") -> None:
+    async with Provider(int(port), host=host) as provider:
         print(f"serving on {provider.url}", flush=True)
         await provider.serve_forever()
 
 
 if __name__ == "__main__":
     with suppress(KeyboardInterrupt):
-        asyncio.run(_main(int(sys.argv[1]) if len(sys.argv) > 1 else 8090))
+        asyncio.run(_main(*sys.argv[1:]))
