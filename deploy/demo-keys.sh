@@ -16,7 +16,9 @@ keep() {
 
 keep /keys/master-keys "${CF_MASTER_KEYS:-}" "demo=$(random)"
 keep /keys/claim-pepper "${CF_CLAIM_PEPPER:-}" "$(random)"
-keep /keys/delivery-token "${CF_DELIVERY_TOKEN:-}" "$(random)"
+# an earlier release kept it with the master keys, which its other reader must not see
+keep /delivery-token/token "${CF_DELIVERY_TOKEN:-}" "$(cat /keys/delivery-token 2>/dev/null || random)"
+rm -f /keys/delivery-token
 keep /lookup-key/key "${CF_LOOKUP_KEY:-}" "$(random)"
 keep /feed-token/token "${CF_FEED_TOKEN:-}" "$(random)"
 keep /operator-token/token "${CF_OPERATOR_TOKEN:-}" "$(random)"
