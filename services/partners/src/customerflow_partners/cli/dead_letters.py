@@ -1,24 +1,20 @@
 """`dead-letters`: list, retry, discard."""
 
-import asyncio
 import getpass
-import os
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 from uuid import UUID
 
 import msgspec
 import rich_click as click
-from customerflow_shared import settings, telemetry
 from customerflow_shared.inputs import clear
 from customerflow_shared.inputs.fields import Unfit
-from msgspec import UNSET
 from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
 from customerflow_partners import app, inputs
-from customerflow_partners.cli.options import JSON, read
+from customerflow_partners.cli.options import JSON, read, run, shown
 from customerflow_partners.dead_letters import BrokerUnavailable, Busy, DeadLetters, Kept, NoLetter, why
 from customerflow_partners.feed import FeedUnavailable
 from customerflow_partners.keeping import Incomplete, NotSubscribed
@@ -78,7 +74,7 @@ def list_command(name: str, as_json: bool) -> None:
     table = Table(Column("id", no_wrap=True), "type", "customer", "sequence", "reason", "attempts", "since")
     for one in listed.data:
         told = (one.id, one.type, one.customer_id, one.sequence, one.reason, one.attempts, one.since)
-        table.add_row(*(Text("" if value is UNSET else str(value)) for value in told))
+        table.add_row(*(Text(shown(value)) for value in told))
     Console().print(table)
     if listed.count > len(listed.data):
         click.echo(f"{listed.count - len(listed.data)} more")
@@ -102,7 +98,7 @@ def retry(name: str, letter: UUID | None, everything: bool) -> None:
         if not done.left or not done.retried:
             break
     for one in kept:
-        click.echo(f"{'' if one.letter.id is UNSET else one.letter.id}: {one.why}")
+        click.echo(f"{shown(one.letter.id)}: {one.why}")
     if kept or done.left:
         raise click.ClickException(f"{retried} retried; {done.stopped or 'the others stay'}")
     click.echo(f"{retried} retried")
@@ -128,14 +124,9 @@ def _check_one_or_all(letter: UUID | None, everything: bool) -> None:
 
 
 def _run(work: Callable[[DeadLetters], Coroutine[None, None, T]]) -> T:
-    config = settings.load_or_exit(app.DeadLetterSettings, os.environ)
-    telemetry.configure("partners", log_level="info")  # what is removed stands in the log
-
-    async def done() -> T:
+    async def done(config: app.DeadLetterSettings) -> T:
         async with app.dead_letters_of(config) as letters:
             return await work(letters)
 
-    try:
-        return asyncio.run(done())
-    except FAILURES as error:
-        raise click.ClickException(str(error) or str(type(error).__doc__)) from None
+    # what is removed stands in the log
+    return run(app.DeadLetterSettings, done, FAILURES, log_level="info")

@@ -1,7 +1,6 @@
 """`replay`, and `replays`: list, pause, resume, cancel."""
 
 import asyncio
-import os
 import signal
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
@@ -10,7 +9,7 @@ from uuid import UUID
 
 import msgspec
 import rich_click as click
-from customerflow_shared import patience, settings, telemetry
+from customerflow_shared import patience
 from customerflow_shared.database import DatabaseUnavailable
 from customerflow_shared.inputs.fields import Unfit
 from msgspec import UNSET
@@ -19,7 +18,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from rich.table import Column, Table
 
 from customerflow_partners import app, asking, inputs
-from customerflow_partners.cli.options import JSON, read
+from customerflow_partners.cli.options import JSON, optional, read, run, shown
 from customerflow_partners.keeping import Incomplete, NotSubscribed
 from customerflow_partners.management import AccountRefused, Management, NoVirtualHost, Unavailable
 from customerflow_partners.replays import (
@@ -49,14 +48,11 @@ FAILURES = (
     AccountRefused,
     NoVirtualHost,
     DatabaseUnavailable,
+    Unfit,
 )
 
 NAME = click.argument("name", callback=read(inputs.subscription_name))
 REPLAY = click.argument("replay_id", type=click.UUID)
-
-
-def _optional(parse: Callable[[Any], T]) -> Callable[[Any], T | None]:
-    return lambda value: None if value is None else parse(value)
 
 
 def _types(values: Sequence[str]) -> tuple[str, ...]:
@@ -65,10 +61,10 @@ def _types(values: Sequence[str]) -> tuple[str, ...]:
 
 @click.command()
 @NAME
-@click.option("--after", type=int, callback=read(_optional(asking.position)), help="After this position.")
-@click.option("--until", type=int, callback=read(_optional(asking.position)), help="Up to this position.")
-@click.option("--since", callback=read(_optional(asking.time_of)), help="Recorded at this moment or later (RFC 3339).")
-@click.option("--before", callback=read(_optional(asking.time_of)), help="Recorded before this moment.")
+@click.option("--after", type=int, callback=read(optional(asking.position)), help="After this position.")
+@click.option("--until", type=int, callback=read(optional(asking.position)), help="Up to this position.")
+@click.option("--since", callback=read(optional(asking.time_of)), help="Recorded at this moment or later (RFC 3339).")
+@click.option("--before", callback=read(optional(asking.time_of)), help="Recorded before this moment.")
 @click.option(
     "--type",
     "types",
@@ -110,7 +106,7 @@ def replay(
         case State.COMPLETED:
             click.echo(f"completed: {told}")
         case State.PAUSED:
-            click.echo(f"stopped at {_known(ended.progress.position)}: {told}; the same command goes on", err=True)
+            click.echo(f"stopped at {shown(ended.progress.position)}: {told}; the same command goes on", err=True)
             raise SystemExit(INTERRUPTED)
         case State.FAILED:
             raise click.ClickException(f"failed: {ended.reason}; {told}; --resume goes on once it is mended")
@@ -135,8 +131,8 @@ def list_command(name: str, as_json: bool) -> None:
     table = Table(Column("id", no_wrap=True), "state", "position", "of", "published", "created", "")
     for one in found:
         progress, why = one.progress, one.reason if one.reason is not UNSET else one.waiting
-        numbers = (_known(progress.position), _known(progress.of), str(progress.published))
-        table.add_row(str(one.id), str(one.state), *numbers, one.created_at, _known(why))
+        numbers = (shown(progress.position), shown(progress.of), str(progress.published))
+        table.add_row(str(one.id), str(one.state), *numbers, one.created_at, shown(why))
     Console().print(table)
 
 
@@ -246,19 +242,10 @@ class _Bar:
             self._bar.update(self._task, total=total or 1, completed=progress.position - progress.begin if total else 1)
         self._bar.update(
             self._task,
-            told=f"{progress.published} published, {progress.per_second:.0f}/s, position {_known(progress.position)}",
-            waiting=_known(found.waiting),
+            told=f"{progress.published} published, {progress.per_second:.0f}/s, position {shown(progress.position)}",
+            waiting=shown(found.waiting),
         )
 
 
-def _known(value: object) -> str:
-    return "" if value is UNSET else str(value)
-
-
 def _run(work: Callable[[app.ReplaySettings], Coroutine[None, None, T]]) -> T:
-    config = settings.load_or_exit(app.ReplaySettings, os.environ)
-    telemetry.configure("partners", log_level=config.log_level)
-    try:
-        return asyncio.run(work(config))
-    except (*FAILURES, Unfit) as error:
-        raise click.ClickException(str(error) or str(type(error).__doc__)) from None
+    return run(app.ReplaySettings, work, FAILURES)

@@ -1,21 +1,18 @@
 """`subscriptions`: create, list, inspect, rotate, remove."""
 
-import asyncio
-import os
 import sys
 from collections.abc import Callable, Coroutine, Sequence
 from typing import TypeVar
 
 import msgspec
 import rich_click as click
-from customerflow_shared import settings, telemetry
 from msgspec import UNSET
 from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
 from customerflow_partners import app, inputs, management
-from customerflow_partners.cli.options import JSON, read
+from customerflow_partners.cli.options import JSON, read, run
 from customerflow_partners.cli.options import routing_keys as parsed_keys
 from customerflow_partners.keeping import (
     Created,
@@ -37,7 +34,6 @@ FAILURES = (
     NotSubscribed,
     Conflict,
     Incomplete,
-    HasMessages,
     Overtaken,
     Refused,
     Unavailable,
@@ -133,7 +129,7 @@ def remove(name: str, force: bool) -> None:
     If it holds messages somebody at the terminal is asked first.
     """
     try:
-        _run(lambda kept: kept.remove(name, force=force), HasMessages)
+        _run(lambda kept: kept.remove(name, force=force))
     except HasMessages as error:
         if not sys.stdin.isatty():
             raise click.ClickException(f"{error}; --force removes it") from None
@@ -194,17 +190,9 @@ def _since(told: Inspection) -> str:
     return "" if told.connected_since is UNSET else f", since {told.connected_since}"
 
 
-def _run(work: Callable[[Subscriptions], Coroutine[None, None, T]], *but: type[Exception]) -> T:
-    config = settings.load_or_exit(app.ToolSettings, os.environ)
-    telemetry.configure("partners", log_level=config.log_level)
-
-    async def done() -> T:
+def _run(work: Callable[[Subscriptions], Coroutine[None, None, T]]) -> T:
+    async def done(config: app.ToolSettings) -> T:
         async with management.connect(config.rabbitmq_management_url) as http:
             return await work(Subscriptions(Management(http, config.rabbitmq_vhost)))
 
-    try:
-        return asyncio.run(done())
-    except FAILURES as error:
-        if isinstance(error, but):
-            raise
-        raise click.ClickException(str(error) or str(type(error).__doc__)) from None
+    return run(app.ToolSettings, done, FAILURES)

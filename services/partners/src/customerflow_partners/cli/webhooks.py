@@ -1,14 +1,11 @@
 """`webhooks`: created, listed, shown, changed, disabled, enabled, tested, deleted; their deliveries mended."""
 
-import asyncio
-import os
 from collections.abc import Callable, Coroutine
-from typing import Any, TypeVar
+from typing import TypeVar
 from uuid import UUID
 
 import msgspec
 import rich_click as click
-from customerflow_shared import settings, telemetry
 from customerflow_shared.database import DatabaseUnavailable
 from msgspec import UNSET
 from rich.console import Console
@@ -16,7 +13,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from customerflow_partners import app
-from customerflow_partners.cli.options import JSON, read, routing_keys
+from customerflow_partners.cli.options import JSON, optional, read, routing_keys, run, shown
 from customerflow_partners.webhooks import asking
 from customerflow_partners.webhooks.addresses import AddressRefused
 from customerflow_partners.webhooks.keeping import (
@@ -36,10 +33,6 @@ FAILURES = (NoWebhook, NoDelivery, Changed, AddressRefused, BrokerUnavailable, D
 SHOWN = 1000  # deliveries
 
 
-def _optional(parse: Callable[[Any], T]) -> Callable[[Any], T | None]:
-    return lambda value: None if value is None else parse(value)
-
-
 WEBHOOK = click.argument("webhook", type=click.UUID)
 DELIVERY = click.argument("delivery", type=click.IntRange(min=1))
 TO = "The routing key of an event, or a pattern such as customer.#; may be repeated."
@@ -53,7 +46,7 @@ def webhooks() -> None:
 @webhooks.command()
 @click.argument("url", callback=read(asking.url))
 @click.option("--to", "keys", multiple=True, required=True, callback=read(routing_keys), help=TO)
-@click.option("--description", callback=read(_optional(asking.description)))
+@click.option("--description", callback=read(optional(asking.description)))
 @JSON
 def create(url: str, keys: tuple[str, ...], description: str | None, as_json: bool) -> None:
     """Send events to a URL from now on. The secret that signs them is told this one time."""
@@ -78,7 +71,7 @@ def list_command(as_json: bool) -> None:
         for one in found:
             table.add_row(
                 *(str(one.id), _state(one), Text(one.url), str(one.held), str(one.dead)),
-                *(_known(one.failing_since), _error(one)),
+                *(shown(one.failing_since), _error(one)),
             )
         Console().print(table)
     if any(_is_in_trouble(one) for one in found):
@@ -95,9 +88,9 @@ def show(webhook: UUID, as_json: bool) -> None:
 
 @webhooks.command()
 @WEBHOOK
-@click.option("--url", callback=read(_optional(asking.url)))
+@click.option("--url", callback=read(optional(asking.url)))
 @click.option("--to", "keys", multiple=True, callback=read(routing_keys), help=TO + " All of them.")
-@click.option("--description", callback=read(_optional(asking.description)))
+@click.option("--description", callback=read(optional(asking.description)))
 @JSON
 def change(webhook: UUID, url: str | None, keys: tuple[str, ...], description: str | None, as_json: bool) -> None:
     """Change a webhook; what is not given stays."""
@@ -228,14 +221,14 @@ def _print(told: Told, as_json: bool) -> None:
         ("events", ", ".join(told.routing_keys)),
         ("state", _state(told)),
         ("queue", told.queue),
-        ("messages", _known(told.messages) or "?"),
+        ("messages", shown(told.messages) or "?"),
         ("held", f"{told.held}, of {told.held_customers} customers"),
         ("dead", str(told.dead)),
-        ("failing since", _known(told.failing_since)),
-        ("paused until", _known(told.paused_until)),
-        ("last success", _known(told.last_success_at)),
+        ("failing since", shown(told.failing_since)),
+        ("paused until", shown(told.paused_until)),
+        ("last success", shown(told.last_success_at)),
         ("last error", _error(told)),
-        ("old secret", _known(told.old_secret_until)),
+        ("old secret", shown(told.old_secret_until)),
         ("description", told.description),
     ]
     for label, text in lines:
@@ -261,19 +254,9 @@ def _error(told: Told | Delivery) -> str:
     return f"{told.last_error}{status}" if isinstance(told.last_error, str) else ""
 
 
-def _known(value: object) -> str:
-    return "" if value is UNSET else str(value)
-
-
 def _run(work: Callable[[Webhooks], Coroutine[None, None, T]]) -> T:
-    config = settings.load_or_exit(app.WebhookToolSettings, os.environ)
-    telemetry.configure("partners", log_level=config.log_level)
-
-    async def done() -> T:
+    async def done(config: app.WebhookToolSettings) -> T:
         async with app.webhooks_of(config) as hooks:
             return await work(hooks)
 
-    try:
-        return asyncio.run(done())
-    except FAILURES as error:
-        raise click.ClickException(str(error) or str(type(error).__doc__)) from None
+    return run(app.WebhookToolSettings, done, FAILURES)
