@@ -38,10 +38,11 @@ import re
 import secrets
 from datetime import UTC, date, datetime
 from functools import lru_cache
-from typing import Literal, NamedTuple, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias, TypeVar
 from uuid import UUID
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from customerflow_shared.values import (
     Address,
@@ -53,6 +54,8 @@ from customerflow_shared.values import (
     Issue,
     TaxId,
 )
+
+T = TypeVar("T")
 
 SCHEMA = "3"
 LIVE = "cf:live"
@@ -144,6 +147,11 @@ View: TypeAlias = CustomerView | ErasedView
 def timestamp(moment: datetime) -> str:
     """ISO 8601 in UTC, always to the millisecond: such texts sort as the moments do."""
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def unless_none(value: T | None) -> T | UnsetType:
+    """For a member that is left out if there is nothing to say."""
+    return UNSET if value is None else value
 
 
 def new_generation() -> str:

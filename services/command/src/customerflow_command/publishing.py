@@ -58,7 +58,7 @@ from customerflow_shared.events import (
     Recorded,
 )
 from customerflow_shared.values import Consent, ExternalId
-from customerflow_shared.views import timestamp
+from customerflow_shared.views import timestamp, unless_none
 from msgspec import UNSET
 from msgspec.structs import replace
 
@@ -158,7 +158,7 @@ def integration_events(recorded: Recorded) -> Iterator[IntegrationEvent]:
                 customer_id=customer_id,
                 version=version,
                 due_at=timestamp(event.due_at),
-                request_ref=UNSET if event.request_ref is None else event.request_ref,
+                request_ref=unless_none(event.request_ref),
             )
         case CustomerErasureCancelled():
             yield CustomerErasureCancelledV1(customer_id=customer_id, version=version)

@@ -9,8 +9,8 @@ from customerflow_shared.inputs.fields import Fields, Unfit
 from customerflow_shared.inputs.text import string
 from customerflow_shared.inputs.times import moment
 from customerflow_shared.problems import Problem
-from customerflow_shared.views import timestamp
-from msgspec import UNSET, UnsetType
+from customerflow_shared.views import timestamp, unless_none
+from msgspec import UNSET
 from msgspec.structs import replace
 
 from customerflow_partners.inputs import whole_number
@@ -52,12 +52,12 @@ def read(body: Mapping[str, Any]) -> Asked:
     fields = Fields(body, _FIELDS)
     types = fields.values("types", len(EVENTS), event_type)
     asked = Asked(
-        after=_given(fields.optional("after", position)),
-        until=_given(fields.optional("until", position)),
-        since=_given(fields.optional("since", time_of)),
-        before=_given(fields.optional("before", time_of)),
+        after=unless_none(fields.optional("after", position)),
+        until=unless_none(fields.optional("until", position)),
+        since=unless_none(fields.optional("since", time_of)),
+        before=unless_none(fields.optional("before", time_of)),
         types=tuple(sorted(types)) if types else UNSET,
-        customer=_given(fields.optional("customer", customer)),
+        customer=unless_none(fields.optional("customer", customer)),
         rate=fields.optional("rate", rate) or DEFAULT_RATE,
     )
     for name, unfit in disorder(asked):
@@ -94,7 +94,3 @@ async def settled(management: Management, name: str, asked: Asked) -> Asked:
 async def begin(replays: Replays, management: Management, name: str, asked: Asked) -> Replay:
     """Raises NotSubscribed, Incomplete, Unfinished."""
     return await replays.create(name, queue_of(name), await settled(management, name, asked))
-
-
-def _given(value: Any) -> Any | UnsetType:
-    return UNSET if value is None else value

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 
 import msgspec
 import structlog
+from customerflow_shared.views import unless_none
 from msgspec import UNSET, UnsetType
 
 from customerflow_partners import ages
@@ -227,10 +228,10 @@ def _shown(name: str, snapshot: Snapshot) -> Subscription:
         faults=faults(name, found),
         routing_keys=wish.routing_keys if wish else UNSET,
         limits=wish.limits if wish else UNSET,
-        messages=_known(_all(numbers)),
-        unacknowledged=_known(numbers.unacknowledged),
-        consumers=_known(numbers.consumers),
-        dead_letters=_known(_all(dead)),
+        messages=unless_none(_all(numbers)),
+        unacknowledged=unless_none(numbers.unacknowledged),
+        consumers=unless_none(numbers.consumers),
+        dead_letters=unless_none(_all(dead)),
     )
 
 
@@ -246,10 +247,6 @@ def _all(numbers: Numbers) -> int | None:
     if numbers.ready is None or numbers.unacknowledged is None:
         return None
     return numbers.ready + numbers.unacknowledged
-
-
-def _known(number: int | None) -> int | UnsetType:
-    return UNSET if number is None else number
 
 
 def _told(number: int | None) -> str:

@@ -9,14 +9,14 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from uuid import UUID
 
 import msgspec
 from customerflow_shared import database
 from customerflow_shared.database import DUPLICATE_ENTRY, error_number, utc_now
 from customerflow_shared.ids import uuid7
-from customerflow_shared.views import timestamp
+from customerflow_shared.views import timestamp, unless_none
 from msgspec import UNSET, UnsetType
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -345,13 +345,13 @@ def _shown(row: _Row) -> Replay:
         subscription=row.subscription,
         queue=row.queue,
         state=State(row.state),
-        reason=_known(row.reason),
-        waiting=_known(row.waiting) if row.state == State.RUNNING else UNSET,
+        reason=unless_none(row.reason),
+        waiting=unless_none(row.waiting) if row.state == State.RUNNING else UNSET,
         asked=_asked(row.asked),
         progress=Progress(
-            begin=_known(row.begin),
-            position=_known(row.position),
-            of=_known(row.end),
+            begin=unless_none(row.begin),
+            position=unless_none(row.position),
+            of=unless_none(row.end),
             published=row.published,
             unreadable=row.unreadable,
             per_second=row.per_second if row.state == State.RUNNING else 0.0,
@@ -360,10 +360,6 @@ def _shown(row: _Row) -> Replay:
         updated_at=_told(row.updated_at),
         finished_at=_told(row.finished_at) if row.finished_at else UNSET,
     )
-
-
-def _known(value: Any) -> Any:
-    return UNSET if value is None else value
 
 
 def _told(moment: datetime) -> str:

@@ -7,6 +7,7 @@ from uuid import UUID
 import msgspec
 import rich_click as click
 from customerflow_shared.database import DatabaseUnavailable
+from customerflow_shared.views import unless_none
 from msgspec import UNSET
 from rich.console import Console
 from rich.table import Column, Table
@@ -95,9 +96,9 @@ def show(webhook: UUID, as_json: bool) -> None:
 def change(webhook: UUID, url: str | None, keys: tuple[str, ...], description: str | None, as_json: bool) -> None:
     """Change a webhook; what is not given stays."""
     wish = Wish(
-        url=UNSET if url is None else url,
+        url=unless_none(url),
         routing_keys=keys or UNSET,
-        description=UNSET if description is None else description,
+        description=unless_none(description),
     )
     _print(_run(lambda hooks: hooks.change(webhook, wish)), as_json)
 

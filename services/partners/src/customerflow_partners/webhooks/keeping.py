@@ -16,7 +16,7 @@ from customerflow_contract.cloud_event import SOURCE, TYPE_PREFIX
 from customerflow_shared import messaging
 from customerflow_shared.database import utc_now
 from customerflow_shared.ids import uuid7
-from customerflow_shared.views import timestamp
+from customerflow_shared.views import timestamp, unless_none
 from msgspec import UNSET, UnsetType
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -235,7 +235,7 @@ class Webhooks:
         return Pinged(
             delivered=isinstance(outcome, Delivered),
             milliseconds=round((time.monotonic() - began) * 1000),
-            status=UNSET if outcome.status is None else outcome.status,
+            status=unless_none(outcome.status),
             error=outcome.error if isinstance(outcome, Failed) else UNSET,
         )
 
