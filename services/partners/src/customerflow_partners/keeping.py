@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 
 import msgspec
 import structlog
-from customerflow_shared.views import unless_none
+from customerflow_shared.views import timestamp, unless_none
 from msgspec import UNSET, UnsetType
 
 from customerflow_partners import ages
@@ -172,7 +172,7 @@ class Subscriptions:
             subscription=subscription,
             oldest=await self._oldest(subscription),
             connections=len(since),
-            connected_since=_moment(since[0]) if since else UNSET,
+            connected_since=timestamp(datetime.fromtimestamp(since[0], UTC)) if since else UNSET,
             dead=DeadLetters(reasons=dict(Counter(one.reason or "unknown" for one in letters)), oldest=letters),
         )
 
@@ -251,7 +251,3 @@ def _all(numbers: Numbers) -> int | None:
 
 def _told(number: int | None) -> str:
     return "an unknown number" if number is None else str(number)
-
-
-def _moment(at: float) -> str:
-    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
