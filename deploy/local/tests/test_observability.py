@@ -4,32 +4,17 @@ import re
 from collections.abc import Iterator, Mapping
 from importlib import import_module
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
 from customerflow_local import dashboards, promtool
+from customerflow_local.handbook import ALERTS, INSTRUMENTED, rules
 from customerflow_shared import metrics
 from opentelemetry.exporter.prometheus._mapping import map_unit, sanitize_attribute, sanitize_full_name
 from rich.console import Console
 
 FOLDER = dashboards.FOLDER.parent
-ALERTS = FOLDER / "alerts.yml"
-INSTRUMENTED = (
-    "customerflow_shared.measuring",
-    "customerflow_shared.conventions",
-    "customerflow_shared.limits",
-    "customerflow_shared.outside.meters",
-    "customerflow_command.app",
-    "customerflow_projector.app",
-    "customerflow_query.app",
-)
 OF_PROMETHEUS = {"le", "job", "instance"}
-
-
-def rules() -> list[dict[str, Any]]:
-    groups = yaml.safe_load(ALERTS.read_text())["groups"]
-    return [rule for group in groups for rule in group["rules"]]
 
 
 def expressions() -> Iterator[tuple[str, str]]:
