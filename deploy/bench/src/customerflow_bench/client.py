@@ -33,6 +33,8 @@ class Commands(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     seconds: float
     rate: float | None = None
     query_port: int | None = None
+    server: int | None = None
+    """The process that answers: in closed loop it is told what that computes for a command."""
 
 
 class Ask(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,6 +53,7 @@ class Reads(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     clients: int
     warm_up: float
     seconds: float
+    server: int | None = None
 
 
 Job = Commands | Reads
@@ -61,7 +64,8 @@ async def send_commands(job: Commands) -> dict[str, float]:
     if job.rate is None:
         prepared = round((job.warm_up + job.seconds) * _PREPARED_A_SECOND)
         clients = await traffic.connect(interface, job.clients, job.first, prepared, seed=job.first)
-        return _told(await loads.closed([c.send for c in clients], warm_up=job.warm_up, seconds=job.seconds))
+        sending = [client.send for client in clients]
+        return _told(await loads.closed(sending, warm_up=job.warm_up, seconds=job.seconds, server=job.server))
     prepared = round((job.warm_up + job.seconds) * job.rate)
     clients = await traffic.connect(interface, _AT_ONCE, job.first, prepared, seed=job.first)
     # whoever is new has nobody to change: all have sent something before the clock begins
@@ -135,7 +139,7 @@ async def read(job: Reads) -> dict[str, float]:
         return ask
 
     clients = [client(await http_wire.Connection.open(job.port)) for _ in range(job.clients)]
-    return _told(await loads.closed(clients, warm_up=job.warm_up, seconds=job.seconds))
+    return _told(await loads.closed(clients, warm_up=job.warm_up, seconds=job.seconds, server=job.server))
 
 
 def _told(took: loads.Took) -> dict[str, float]:
@@ -144,6 +148,7 @@ def _told(took: loads.Took) -> dict[str, float]:
         "p50, ms": percentile(took.latencies, 0.5) * 1000,
         "p99, ms": percentile(took.latencies, 0.99) * 1000,
         "load's share of a core": took.cpu / took.seconds,
+        "CPU of the server, ms": took.served_with / max(1, len(took.latencies)) * 1000,
     }
 
 

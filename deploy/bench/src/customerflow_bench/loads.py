@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from typing import NamedTuple
 
 _CLOCK_MONOTONIC = 1
+_CPUCLOCK_SCHED = 2  # of another process, see clock_getcpuclockid(3)
 _NANOSECONDS = 1_000_000_000
 _PATIENCE = 10.0  # seconds in which what is under way at the end must be answered
 
@@ -22,18 +23,24 @@ class Took(NamedTuple):
     latencies: list[float]
     cpu: float
     """Seconds that this process has computed: how much of the machine the load itself has taken."""
+    served_with: float = 0.0
+    """Seconds that the process has computed to which the load was put, if it is known."""
 
     @property
     def rate(self) -> float:
         return len(self.latencies) / self.seconds
 
 
-async def closed(clients: Sequence[Callable[[], Awaitable[object]]], *, warm_up: float, seconds: float) -> Took:
-    """Each client does the next thing as soon as it has done one. What ends within the measured time counts."""
+async def closed(
+    clients: Sequence[Callable[[], Awaitable[object]]], *, warm_up: float, seconds: float, server: int | None = None
+) -> Took:
+    """Each client does the next thing as soon as it has done one. What ends within the measured time counts. `server`:
+    the process that answers them.
+    """
     begins = time.perf_counter() + warm_up
     ends = begins + seconds
     latencies: list[float] = []
-    cpu = [0.0, 0.0]
+    cpu = served_with = 0.0
 
     async def work(do: Callable[[], Awaitable[object]]) -> None:
         after = time.perf_counter()
@@ -45,16 +52,22 @@ async def closed(clients: Sequence[Callable[[], Awaitable[object]]], *, warm_up:
                 latencies.append(after - before)
 
     async def watch() -> None:
+        nonlocal cpu, served_with
         await asyncio.sleep(warm_up)
-        cpu[0] = time.process_time()
+        cpu, served_with = -time.process_time(), -computed(server)
         await asyncio.sleep(seconds)
-        cpu[1] = time.process_time()
+        cpu, served_with = cpu + time.process_time(), served_with + computed(server)
 
     async with asyncio.timeout(warm_up + seconds + _PATIENCE), asyncio.TaskGroup() as group:
         group.create_task(watch())
         for do in clients:
             group.create_task(work(do))
-    return Took(seconds, latencies, cpu[1] - cpu[0])
+    return Took(seconds, latencies, cpu, served_with)
+
+
+def computed(process: int | None) -> float:
+    """Seconds of processor time that it has taken, all threads together."""
+    return 0.0 if process is None else time.clock_gettime(~process << 3 | _CPUCLOCK_SCHED)
 
 
 async def opened(do: Callable[[], Awaitable[object]], *, rate: float, warm_up: float, seconds: float) -> Took:

@@ -82,7 +82,12 @@ def interface(system: System) -> traffic.Interface:
 
 
 def job(
-    bench: Bench, system: System, where: traffic.Interface, rate: float | None, query_port: int | None = None
+    bench: Bench,
+    system: System,
+    where: traffic.Interface,
+    rate: float | None,
+    query_port: int | None = None,
+    server: int | None = None,
 ) -> client.Commands:
     return client.Commands(
         port=where.port,
@@ -94,6 +99,7 @@ def job(
         seconds=bench.seconds,
         rate=rate,
         query_port=query_port,
+        server=server,
     )
 
 

@@ -18,6 +18,7 @@ CUSTOMERS: Final = 1000
 OURS, BARE, PLAIN = "CustomerFlow, one customer", "bare ASGI, constant answer", "plain service, one customer"
 UNCHANGED, LIST, SEARCH = "CustomerFlow, 304", "CustomerFlow, list of 50", "CustomerFlow, search"
 RATE = "answers/s"
+PAUSE: Final = 0.1  # seconds, after which a round's connections are closed
 
 
 def run(bench: Bench) -> Scenario:
@@ -95,5 +96,5 @@ def read(bench: Bench, port: int, asks: list[client.Ask], status: int) -> Measur
             port=port, asks=asks, status=status, clients=bench.clients, warm_up=bench.warm_up, seconds=bench.seconds
         )
     )
-    time.sleep(0.1)  # the connections of this round are closed by then
+    time.sleep(PAUSE)
     return {RATE: found["a second"], "p50, ms": found["p50, ms"], "p99, ms": found["p99, ms"]}
