@@ -31,6 +31,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from sqlalchemy.pool import QueuePool
 
 from customerflow_shared import conventions
+from customerflow_shared.patience import Patience
 
 log = structlog.get_logger()
 tracer = trace.get_tracer("customerflow.database")
@@ -346,6 +347,15 @@ class Schema:
         finally:
             await owner.dispose()
         log.info("schema is up to date")
+
+    async def migrate_when_possible(self, owner_url: str, runtime_url: str) -> None:
+        """`migrate`, tried until it succeeds; then nothing, until it is cancelled."""
+
+        async def attempt() -> None:
+            await self.migrate(owner_url, runtime_url)
+            await asyncio.Event().wait()
+
+        await Patience("migration").persist(attempt)
 
     def run_migrations(self) -> None:
         """For alembic's env.py: runs them on the connection that `migrate` hands in, or writes their SQL (`alembic

@@ -17,7 +17,6 @@ from customerflow_shared import database, service, settings
 from customerflow_shared.database import utc_now
 from customerflow_shared.flags import Flags, Report, routers
 from customerflow_shared.flags.catalogue import RELAY_PUBLISHING
-from customerflow_shared.patience import Patience
 from customerflow_shared.settings import AmqpUrl, HttpUrl, Listen, LogLevel, MysqlUrl, Port, Seconds, Token
 from litestar import Litestar, Router
 from litestar.connection import ASGIConnection
@@ -183,7 +182,7 @@ def command_api(config: ApiSettings) -> tuple[Litestar, service.Health]:
             await stack.enter_async_context(service.background("doorbell", ringer.keep_resolving))
             await stack.enter_async_context(service.background("upkeep", upkeep.run))
             if owner_url := config.mysql_owner_url:
-                migrate = partial(_migrate_when_possible, owner_url, config.mysql_url)
+                migrate = partial(SCHEMA.migrate_when_possible, owner_url, config.mysql_url)
                 await stack.enter_async_context(service.background("migration", migrate))
             yield
 
@@ -395,14 +394,6 @@ def _guarding_secrets(fingerprints: Fingerprints) -> Guard:
         await fingerprints.check()
 
     return guard
-
-
-async def _migrate_when_possible(owner_url: str, runtime_url: str) -> None:
-    async def attempt() -> None:
-        await SCHEMA.migrate(owner_url, runtime_url)
-        await asyncio.Event().wait()  # there is nothing more to do
-
-    await Patience("migration").persist(attempt)
 
 
 def _parsed(variable: str, parse: Callable[[str], T], text: str, faults: list[str]) -> T | None:

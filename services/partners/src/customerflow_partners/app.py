@@ -1,6 +1,5 @@
 """The composition root of the partners' service."""
 
-import asyncio
 import os
 import socket
 import ssl
@@ -12,7 +11,6 @@ from typing import Annotated, TypeAlias
 
 import msgspec
 from customerflow_shared import database, requests, service, settings
-from customerflow_shared.patience import Patience
 from customerflow_shared.settings import AmqpUrl, HttpUrl, Listen, LogLevel, MysqlUrl, Port, Token
 from litestar import Litestar, Router
 
@@ -140,7 +138,7 @@ def partners(config: PartnersSettings) -> tuple[Litestar, service.Health]:
             stack.push_async_callback(past.aclose)
             await stack.enter_async_context(service.background("replays", runner.run))
             if owner_url := config.partners_mysql_owner_url:
-                migrate = partial(_migrate_when_possible, owner_url, config.partners_mysql_url)
+                migrate = partial(SCHEMA.migrate_when_possible, owner_url, config.partners_mysql_url)
                 await stack.enter_async_context(service.background("migration", migrate))
             yield
 
@@ -233,11 +231,3 @@ def _outgoing(allow: str, authorities: str | None) -> Outgoing:
         settings.exit_with_faults(faults)
     made.allowed = allowed
     return made
-
-
-async def _migrate_when_possible(owner_url: str, runtime_url: str) -> None:
-    async def attempt() -> None:
-        await SCHEMA.migrate(owner_url, runtime_url)
-        await asyncio.Event().wait()  # there is nothing more to do
-
-    await Patience("migration").persist(attempt)
