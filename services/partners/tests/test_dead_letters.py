@@ -18,6 +18,7 @@ from customerflow_partners.dead_letters import Busy, DeadLetters, NoLetter, Retr
 from customerflow_partners.feed import Feed, FeedUnavailable
 from customerflow_partners.keeping import NotSubscribed
 from customerflow_partners.subscriptions import dead_of, queue_of
+from customerflow_shared.messaging import BrokerUnavailable
 from structlog.testing import capture_logs
 
 from .broker import Broker, until
@@ -257,7 +258,7 @@ async def test_killed_before_each_removal_everything_comes_and_in_order(
     while True:
         try:
             done = await letters.retry(name)
-        except dead_letters.BrokerUnavailable:
+        except BrokerUnavailable:
             broken += 1
             continue
         if done.left == 0:

@@ -40,6 +40,10 @@ _QUORUM: dict[str, Any] = {
 }
 
 
+class BrokerUnavailable(Exception):
+    """RabbitMQ does not answer, or refuses."""
+
+
 def shard_of(customer_id: UUID) -> int:
     return zlib.crc32(customer_id.bytes) % SHARDS
 

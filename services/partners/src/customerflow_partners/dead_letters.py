@@ -20,6 +20,7 @@ from aio_pika.exceptions import AMQPError, ChannelInvalidStateError
 from aiormq.exceptions import ChannelLockedResource, ChannelNotFoundEntity
 from customerflow_shared import messaging, patience
 from customerflow_shared.inputs.clear import remark
+from customerflow_shared.messaging import BrokerUnavailable
 from customerflow_shared.views import timestamp
 from msgspec import UNSET, UnsetType
 
@@ -57,10 +58,6 @@ class NoLetter(Exception):
 
 class Busy(Exception):
     """Somebody else is at these dead letters."""
-
-
-class BrokerUnavailable(Exception):
-    """RabbitMQ does not answer."""
 
 
 class Letter(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):

@@ -2,9 +2,12 @@
 
 from collections.abc import Mapping
 
+from customerflow_shared.database import DatabaseUnavailable
+from customerflow_shared.messaging import BrokerUnavailable
 from customerflow_shared.problems import Translation
 
 from customerflow_partners.api import dead_letters, replays, subscriptions, webhooks
+from customerflow_partners.api.answers import unavailable
 
 ROUTES = [*subscriptions.ROUTES, *replays.ROUTES, *dead_letters.ROUTES]
 WEBHOOK_ROUTES = webhooks.ROUTES
@@ -14,4 +17,6 @@ TRANSLATIONS: Mapping[type[Exception], Translation] = {
     **replays.TRANSLATIONS,
     **dead_letters.TRANSLATIONS,
     **webhooks.TRANSLATIONS,
+    BrokerUnavailable: lambda _: unavailable("RabbitMQ does not answer, or refuses."),
+    DatabaseUnavailable: lambda _: unavailable("The database of this service does not answer."),
 }

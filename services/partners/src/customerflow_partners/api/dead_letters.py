@@ -28,7 +28,6 @@ from customerflow_partners.api.answers import (
 )
 from customerflow_partners.dead_letters import (
     MAX_REASON,
-    BrokerUnavailable,
     Busy,
     DeadLetters,
     Discarded,
@@ -53,7 +52,6 @@ class DiscardBody(BodyOf, kw_only=True):
 TRANSLATIONS: dict[type[Exception], Translation] = {
     NoLetter: lambda _: Problem("dead-letter-not-found", "The queue has no such dead letter."),
     Busy: lambda _: Problem("dead-letters-busy", "Somebody else is at them.", headers={"Retry-After": "5"}),
-    BrokerUnavailable: lambda _: unavailable("RabbitMQ does not answer."),
     FeedUnavailable: lambda _: unavailable("The event store does not answer; the dead letters stay."),
 }
 

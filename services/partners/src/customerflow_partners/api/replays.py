@@ -5,7 +5,6 @@ from uuid import UUID
 
 import msgspec
 from customerflow_shared import requests
-from customerflow_shared.database import DatabaseUnavailable
 from customerflow_shared.inputs.bodies import Body as BodyOf
 from customerflow_shared.inputs.body import received
 from customerflow_shared.inputs.strict_json import json_object
@@ -23,7 +22,6 @@ from customerflow_partners.api.answers import (
     check_empty,
     documented,
     subscription_name,
-    unavailable,
 )
 from customerflow_partners.management import Management
 from customerflow_partners.replays import DEFAULT_RATE, MAX_RATE, NoReplay, Over, Replay, Replays, Unfinished
@@ -56,7 +54,6 @@ TRANSLATIONS: dict[type[Exception], Translation] = {
         "replay-unfinished", "Another replay of the subscription has not come to its end.", **_of(error.replay)
     ),
     Over: lambda error: Problem("replay-over", f"The replay is {error.state}.", state=str(error.state)),
-    DatabaseUnavailable: lambda _: unavailable("The database of this service does not answer."),
 }
 
 _ID = "0193f0a0-7c1e-7d52-9a54-2f6d1b0c9e11"

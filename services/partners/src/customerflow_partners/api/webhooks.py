@@ -5,7 +5,6 @@ from uuid import UUID
 
 import msgspec
 from customerflow_shared import requests
-from customerflow_shared.database import DatabaseUnavailable
 from customerflow_shared.inputs.bodies import Body as BodyOf
 from customerflow_shared.inputs.body import received
 from customerflow_shared.inputs.fields import Fields
@@ -19,13 +18,12 @@ from litestar.openapi.spec.enums import OpenAPIType
 from litestar.params import FromPath
 from msgspec import UNSET, Meta, UnsetType
 
-from customerflow_partners.api.answers import HttpRequest, answer, documented, unavailable
+from customerflow_partners.api.answers import HttpRequest, answer, documented
 from customerflow_partners.subscriptions import MAX_KEYS
 from customerflow_partners.webhooks import asking
 from customerflow_partners.webhooks.addresses import MAX_URL, AddressRefused
 from customerflow_partners.webhooks.keeping import (
     OVERLAP,
-    BrokerUnavailable,
     Changed,
     Created,
     NoDelivery,
@@ -97,8 +95,6 @@ TRANSLATIONS: dict[type[Exception], Translation] = {
         "See `errors` for each field.",
         errors=[Fault(pointer="#/url", code="url-refused", detail=error.detail)],
     ),
-    BrokerUnavailable: lambda _: unavailable("RabbitMQ does not answer, or refuses."),
-    DatabaseUnavailable: lambda _: unavailable("The database of this service does not answer."),
 }
 
 _ID = "0193f0a0-7c1e-7d52-9a54-2f6d1b0c9e11"

@@ -9,13 +9,14 @@ import msgspec
 import rich_click as click
 from customerflow_shared.inputs import clear
 from customerflow_shared.inputs.fields import Unfit
+from customerflow_shared.messaging import BrokerUnavailable
 from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
 from customerflow_partners import app, inputs
 from customerflow_partners.cli.options import JSON, read, run, shown
-from customerflow_partners.dead_letters import BrokerUnavailable, Busy, DeadLetters, Kept, NoLetter, why
+from customerflow_partners.dead_letters import Busy, DeadLetters, Kept, NoLetter, why
 from customerflow_partners.feed import FeedUnavailable
 from customerflow_partners.keeping import Incomplete, NotSubscribed
 from customerflow_partners.management import AccountRefused, NoVirtualHost, Unavailable

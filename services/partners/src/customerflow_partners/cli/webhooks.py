@@ -7,6 +7,7 @@ from uuid import UUID
 import msgspec
 import rich_click as click
 from customerflow_shared.database import DatabaseUnavailable
+from customerflow_shared.messaging import BrokerUnavailable
 from customerflow_shared.views import unless_none
 from msgspec import UNSET
 from rich.console import Console
@@ -19,7 +20,6 @@ from customerflow_partners.webhooks import asking
 from customerflow_partners.webhooks.addresses import AddressRefused
 from customerflow_partners.webhooks.keeping import (
     OVERLAP,
-    BrokerUnavailable,
     Changed,
     NoDelivery,
     Told,

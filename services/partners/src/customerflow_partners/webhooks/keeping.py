@@ -16,6 +16,7 @@ from customerflow_contract.cloud_event import SOURCE, TYPE_PREFIX
 from customerflow_shared import messaging
 from customerflow_shared.database import utc_now
 from customerflow_shared.ids import uuid7
+from customerflow_shared.messaging import BrokerUnavailable
 from customerflow_shared.views import timestamp, unless_none
 from msgspec import UNSET, UnsetType
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -37,10 +38,6 @@ class Changed(Exception):
 
 class NoDelivery(Exception):
     """The webhook has no such delivery."""
-
-
-class BrokerUnavailable(Exception):
-    """RabbitMQ does not answer, or refuses."""
 
 
 class Told(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
