@@ -3,7 +3,7 @@
 import os
 import socket
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from functools import partial
@@ -23,6 +23,7 @@ from customerflow_partners.replaying import Runner
 from customerflow_partners.replays import Replays
 from customerflow_partners.schema import SCHEMA
 from customerflow_partners.webhooks import addresses
+from customerflow_partners.webhooks.addresses import Network
 from customerflow_partners.webhooks.keeping import Webhooks
 from customerflow_partners.webhooks.sending import Outgoing
 from customerflow_partners.webhooks.serving import Limits
@@ -111,20 +112,18 @@ def partners(config: PartnersSettings) -> tuple[Litestar, service.Health]:
     http = management.connect(config.rabbitmq_management_url)
     broker = Management(http, config.rabbitmq_vhost)
     engine = database.open_engine(config.partners_mysql_url)
-    past = feed.connect(config.feed_url, config.feed_token)
-    replays = Replays(engine)
-    runner = Runner(replays, Feed(past), broker, config.amqp_url, holder())
+    feed_http = feed.connect(config.feed_url, config.feed_token)
+    past, replays = Feed(feed_http), Replays(engine)
+    runner = Runner(replays, past, broker, config.amqp_url, holder())
     health = service.Health({"rabbitmq": broker.check, "mysql": lambda: SCHEMA.check(engine)})
     outgoing = _outgoing(config.webhook_allow, config.webhook_ca)
-    routes, dependencies = (
-        [*api.ROUTES],
-        {
-            "kept": Subscriptions(broker),
-            "management": broker,
-            "replays": replays,
-            "letters": DeadLetters(broker, Feed(past), config.amqp_url),
-        },
-    )
+    routes = [*api.ROUTES]
+    dependencies = {
+        "kept": Subscriptions(broker),
+        "management": broker,
+        "replays": replays,
+        "letters": DeadLetters(broker, past, config.amqp_url),
+    }
     if key := config.webhook_key:
         routes += api.WEBHOOK_ROUTES
         dependencies["hooks"] = Webhooks(engine, config.amqp_url, Keys(key), outgoing)
@@ -135,7 +134,7 @@ def partners(config: PartnersSettings) -> tuple[Litestar, service.Health]:
             stack.callback(outgoing.close)
             stack.push_async_callback(engine.dispose)
             stack.push_async_callback(http.aclose)
-            stack.push_async_callback(past.aclose)
+            stack.push_async_callback(feed_http.aclose)
             await stack.enter_async_context(service.background("replays", runner.run))
             if owner_url := config.partners_mysql_owner_url:
                 migrate = partial(SCHEMA.migrate_when_possible, owner_url, config.partners_mysql_url)
@@ -219,15 +218,15 @@ async def dead_letters_of(config: DeadLetterSettings) -> AsyncIterator[DeadLette
 
 def _outgoing(allow: str, authorities: str | None) -> Outgoing:
     faults: list[str] = []
+    allowed: Sequence[Network] = ()
     try:
         allowed = addresses.networks(allow)
     except ValueError:
         faults.append("CF_WEBHOOK_ALLOW: Expected networks, such as 10.0.0.0/8, separated by commas")
     try:
-        made = Outgoing((), authorities)
+        made = Outgoing(allowed, authorities)
     except ssl.SSLError:
         faults.append("CF_WEBHOOK_CA: Expected certificates in PEM")
     if faults:
         settings.exit_with_faults(faults)
-    made.allowed = allowed
     return made
