@@ -218,6 +218,8 @@ async def test_a_failure_postpones_and_the_last_one_buries(store: Store, engine:
     (dead,) = await store.deliveries(one.id, "dead", 0, 10)
     assert (dead.event_id, dead.attempts, dead.next_attempt_at, dead.last_status) == (first.id, 3, None, 500)
     assert (await store.counts())[one.id] == (1, 1, 1)
+    assert (await store.counts(one.id)) == {one.id: (1, 1, 1)}
+    assert (await store.counts(uuid7())) == {}
     behind = await mine.first(ANA)
     assert behind is not None
     assert behind.event == second

@@ -147,7 +147,7 @@ class Webhooks:
     async def show(self, webhook: UUID) -> Told:
         """Raises NoWebhook. If the broker does not answer, what waits in the queue is not told."""
         one = await self._store.find(webhook)
-        counts = (await self._store.counts()).get(webhook, Counts())
+        counts = (await self._store.counts(webhook)).get(webhook, Counts())
         waiting: int | UnsetType = UNSET
         with suppress(BrokerUnavailable):
             async with self._channel() as channel:

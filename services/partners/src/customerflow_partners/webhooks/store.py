@@ -201,11 +201,14 @@ class Store:
             await session.run("DELETE FROM cf_webhooks WHERE id = %s", (webhook.bytes,))
             await session.commit()
 
-    async def counts(self) -> Mapping[UUID, Counts]:
+    async def counts(self, webhook: UUID | None = None) -> Mapping[UUID, Counts]:
+        """Of one webhook, or of all; those that have no deliveries are missing."""
+        which, values = ("WHERE webhook_id = %s ", (webhook.bytes,)) if webhook else ("", ())
         async with database.session(self._engine) as session:
             rows = await session.rows(
                 "SELECT webhook_id, COUNT(DISTINCT IF(state = 'held', customer_id, NULL)), SUM(state = 'held'), "
-                "SUM(state = 'dead') FROM cf_webhook_deliveries GROUP BY webhook_id"
+                f"SUM(state = 'dead') FROM cf_webhook_deliveries {which}GROUP BY webhook_id",
+                values,
             )
         return {UUID(bytes=row[0]): Counts(*map(int, row[1:])) for row in rows}
 
