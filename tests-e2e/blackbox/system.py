@@ -19,6 +19,9 @@ class System:
     relays: tuple[str, ...]
     projectors: tuple[str, ...]
     partners: str
+    notifications: str
+    provider: str
+    """Stands in for services of others: see customerflow_local.provider."""
     feed_token: str
     operator_token: str
     delivery_token: str
@@ -39,7 +42,7 @@ class System:
 
     @property
     def programs(self) -> tuple[str, ...]:
-        return (*self.commands, *self.queries, *self.relays, *self.projectors, self.partners)
+        return (*self.commands, *self.queries, *self.relays, *self.projectors, self.partners, self.notifications)
 
 
 class Incomplete(Exception):
@@ -59,6 +62,8 @@ def given(environment: Mapping[str, str] = os.environ) -> System | None:
         relays=(named["RELAY_URL"],),
         projectors=(named["PROJECTOR_URL"],),
         partners=named["PARTNERS_URL"],
+        notifications=named["NOTIFICATIONS_URL"],
+        provider=named["PROVIDER_URL"],
         feed_token=named["FEED_TOKEN"],
         operator_token=named["OPERATOR_TOKEN"],
         delivery_token=named["DELIVERY_TOKEN"],
@@ -75,6 +80,8 @@ _NAMES: Final = (
     "RELAY_URL",
     "PROJECTOR_URL",
     "PARTNERS_URL",
+    "NOTIFICATIONS_URL",
+    "PROVIDER_URL",
     "FEED_TOKEN",
     "OPERATOR_TOKEN",
     "DELIVERY_TOKEN",
@@ -92,6 +99,7 @@ RULES: Final = {"CF_UPKEEP_EVERY": "0.5", "CF_PERSONAL_SOURCES": "loyalty", "CF_
 def started(stack: Stack, extra_env: Mapping[str, str] | None = None, replicas: Mapping[str, int] = REPLICAS) -> System:
     """The stack as a system, with several of each program; whatever of it runs already is left running."""
     stack.start_servers()
+    stack.start_provider()
     stack.start_programs(replicas=replicas, extra_env=RULES | dict(extra_env or {}))
     urls, env = stack.urls, stack.env
 
@@ -105,6 +113,8 @@ def started(stack: Stack, extra_env: Mapping[str, str] | None = None, replicas: 
         relays=copies("relay"),
         projectors=copies("projector"),
         partners=urls["partners"],
+        notifications=urls["notifications"],
+        provider=stack.url("provider"),
         feed_token=env["CF_FEED_TOKEN"],
         operator_token=env["CF_OPERATOR_TOKEN"],
         delivery_token=env["CF_DELIVERY_TOKEN"],

@@ -70,6 +70,24 @@ def test_a_server_that_an_earlier_release_has_started_is_given_what_it_lacks(sta
     assert answer.json()["name"] == "customerflow"
 
 
+def test_programs_know_of_a_stand_in_for_services_of_others_once_there_is_one(stack: Stack) -> None:
+    def told() -> dict[str, str]:
+        env = stack.env
+        return {name: env[name] for name in ("CF_POSTAL_PROVIDERS", "CF_EMAIL_PROVIDER_URL") if name in env}
+
+    assert told() == {}
+    stack.start_provider()
+    url, first = stack.url("provider"), stack.pid("provider")
+    assert told() == {"CF_POSTAL_PROVIDERS": f"viacep={url}", "CF_EMAIL_PROVIDER_URL": f"{url}/v1/messages"}
+    stack.kill("provider")
+    stack.start_provider()
+    assert (stack.url("provider"), stack.pid("provider") != first) == (url, True)
+    assert httpx.get(f"{url}/ws/01310100/json/").json()["localidade"] == "São Paulo"
+    stack.stop()
+    stack.start_servers()
+    assert told() == {}
+
+
 def test_a_killed_supervisor_leaves_nothing_that_a_start_does_not_heal(stack: Stack) -> None:
     orphan = stack.pid("rabbitmq")
     os.kill(_supervisor_pid(stack), signal.SIGKILL)

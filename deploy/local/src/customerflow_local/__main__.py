@@ -72,6 +72,7 @@ def _up(stack: Stack, *, servers_only: bool = False, replicas: dict[str, int] | 
             stack.start_servers()
             if not servers_only:
                 status.update("starting the programs")
+                stack.start_provider()
                 stack.start_programs(replicas, _traceable(stack))
     except LocalStackError as error:
         raise _Failure(error) from error
@@ -144,6 +145,8 @@ def _print_status(name: str) -> None:
             address = f"http://{address}"
             if process.split("-")[0] in ("command", "query", "partners"):
                 address += "/docs"
+        elif process == "provider":
+            address = f"http://{address}/v1/messages"
         table.add_row(process, state, address)
     _console.print(table)
 
@@ -180,7 +183,7 @@ def demo(customers: int) -> None:
     _up(stack)
     try:
         interfaces = Interfaces(
-            stack.url("command"), stack.url("query"), stack.env["CF_DELIVERY_TOKEN"], tuple(stack.urls.values())
+            stack.url("command"), stack.url("query"), stack.url("provider"), tuple(stack.urls.values())
         )
         asyncio.run(drive(interfaces, customers, _console))
     except LocalStackError as error:

@@ -21,6 +21,8 @@ class Program:
     name: str
     arguments: tuple[str, ...]
     settings: tuple[str, ...]
+    outside: tuple[str, ...] = ()
+    """Where services of others are, if anywhere."""
 
 
 PROGRAMS = (
@@ -36,6 +38,7 @@ PROGRAMS = (
             "CF_DELIVERY_TOKEN",
             "CF_RELAY_DOORBELL",
         ),
+        outside=("CF_POSTAL_PROVIDERS",),
     ),
     Program(
         "relay",
@@ -64,7 +67,15 @@ PROGRAMS = (
     Program(
         "webhooks", ("customerflow_partners", "deliver"), ("CF_PARTNERS_MYSQL_URL", "CF_AMQP_URL", "CF_WEBHOOK_KEY")
     ),
+    Program(
+        "notifications",
+        ("customerflow_notifications", "run"),
+        ("CF_AMQP_URL", "CF_COMMAND_URL", "CF_DELIVERY_TOKEN", "CF_NOTIFICATIONS_DB"),
+        outside=("CF_EMAIL_PROVIDER_URL",),
+    ),
 )
+
+PROVIDER = "provider"
 
 
 def replica_names(name: str, count: int) -> list[str]:
@@ -84,8 +95,16 @@ def doorbell(relay: str) -> str:
     return f"{relay}-doorbell"
 
 
-def settings(instance: Instance, replicas: Mapping[str, int]) -> dict[str, str]:
-    """Every setting that any of the programs reads; the servers' and the feed's addresses among them."""
+def provider(instance: Instance) -> Service:
+    """Stands in for services of others. It is there before the programs, and after them."""
+    command = [sys.executable, "-m", "customerflow_local.provider", str(instance.ports[PROVIDER])]
+    return Service(PROVIDER, command, priority=50)
+
+
+def settings(instance: Instance, replicas: Mapping[str, int], provided: bool = False) -> dict[str, str]:
+    """Every setting that any of the programs reads; the servers' and the feed's addresses among them, and, if somebody
+    stands in for them, those of services of others.
+    """
     relays = [doorbell(name) for name in replica_names("relay", replicas.get("relay", 1))]
     ports = instance.ports
     found = {
@@ -97,9 +116,13 @@ def settings(instance: Instance, replicas: Mapping[str, int]) -> dict[str, str]:
         "CF_DELIVERY_TOKEN": instance.secrets["delivery_token"],
         "CF_OPERATOR_TOKEN": instance.secrets["operator_token"],
         "CF_WEBHOOK_KEY": instance.secrets["webhook_key"],
+        "CF_NOTIFICATIONS_DB": str(instance.folder / "notifications.db"),
     }
+    if provided:
+        found["CF_POSTAL_PROVIDERS"] = f"viacep=http://127.0.0.1:{ports[PROVIDER]}"
+        found["CF_EMAIL_PROVIDER_URL"] = f"http://127.0.0.1:{ports[PROVIDER]}/v1/messages"
     if "command" in ports:
-        found["CF_FEED_URL"] = f"http://127.0.0.1:{ports['command']}"
+        found["CF_FEED_URL"] = found["CF_COMMAND_URL"] = f"http://127.0.0.1:{ports['command']}"
         found["CF_CONTRACT_URL"] = f"http://127.0.0.1:{ports['command']}/contract"
         found["CF_RELAY_DOORBELL"] = ",".join(f"127.0.0.1:{ports[name]}" for name in relays)
     return found
@@ -114,11 +137,14 @@ def flag_file(instance: Instance) -> Path:
     return path
 
 
-def services(instance: Instance, replicas: Mapping[str, int], extra: Mapping[str, str]) -> Iterator[Service]:
-    known, flags = settings(instance, replicas), flag_file(instance)
+def services(
+    instance: Instance, replicas: Mapping[str, int], extra: Mapping[str, str], provided: bool = False
+) -> Iterator[Service]:
+    known, flags = settings(instance, replicas, provided), flag_file(instance)
     for program in PROGRAMS:
         for name in replica_names(program.name, replicas.get(program.name, 1)):
             env = {setting: known[setting] for setting in program.settings}
+            env |= {setting: known[setting] for setting in program.outside if setting in known}
             env |= {
                 "CF_HOST": "127.0.0.1",
                 "CF_PORT": str(instance.ports[name]),

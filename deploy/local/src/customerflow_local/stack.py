@@ -49,7 +49,7 @@ class Stack:
     @property
     def env(self) -> dict[str, str]:
         """The CF_* settings of whatever was started: the servers', and the programs' to run one by hand."""
-        return programs.settings(self.instance, self._replicas())
+        return programs.settings(self.instance, self._replicas(), self._provided())
 
     @property
     def urls(self) -> dict[str, str]:
@@ -105,6 +105,15 @@ class Stack:
             for service in server.services
         )
 
+    def start_provider(self) -> None:
+        """Whoever stands in for services of others: the programs that are started from now on know of it."""
+        with self.instance.alone():
+            if programs.PROVIDER not in self._supervisor.names():
+                self._choose_ports([programs.PROVIDER])
+            self._supervisor.run([programs.provider(self.instance)])
+            self._supervisor.start_service(programs.PROVIDER)
+            self.wait_ready(programs.PROVIDER)
+
     def start_programs(
         self, replicas: Mapping[str, int] | None = None, extra_env: Mapping[str, str] | None = None
     ) -> None:
@@ -114,7 +123,7 @@ class Stack:
             here = self._supervisor.names()
             self._choose_ports(name for name in programs.port_names(replicas) if _owner(name) not in here)
             self.migrate()
-            wanted = list(programs.services(self.instance, replicas, extra_env or {}))
+            wanted = list(programs.services(self.instance, replicas, extra_env or {}, self._provided()))
             names = {service.name for service in wanted}
             self._supervisor.forget((here & self._program_names()) - names)
             self._supervisor.run(wanted)
@@ -203,6 +212,9 @@ class Stack:
     def _program_names(self) -> set[str]:
         known = {program.name for program in programs.PROGRAMS}
         return {name for name in self.instance.ports if _owner(name).split("-")[0] in known}
+
+    def _provided(self) -> bool:
+        return self.running() and programs.PROVIDER in self._supervisor.names()
 
     def _replicas(self) -> dict[str, int]:
         here = self._supervisor.names() if self.running() else set()
