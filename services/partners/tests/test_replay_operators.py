@@ -82,6 +82,7 @@ WRONG: list[tuple[Any, str]] = [
     ({"since": 7}, "#/since"),
     ({"since": "2026-11-22T00:00:00Z", "before": "2026-11-22T01:00:00+01:00"}, "#/before"),
     ({"types": ["customer.#"]}, "#/types/0"),
+    ({"types": [UPDATED, "customer.#"]}, "#/types/1"),
     ({"types": "customer.updated.v1"}, "#/types"),
     ({"types": [UPDATED] * 9}, "#/types"),
     ({"customer": "7"}, "#/customer"),

@@ -260,6 +260,10 @@ async def test_a_rotation_with_another_master_key_ends_the_old_secret_at_once(
         ({"url": 1, "routingKeys": {}}, {"#/url": "type", "#/routingKeys": "type"}),
         ({"url": "https://example.com/", "routingKeys": []}, {"#/routingKeys": "required"}),
         ({"url": "https://example.com/", "routingKeys": ["order.#"]}, {"#/routingKeys/0": "format"}),
+        (
+            {"url": "https://example.com/", "routingKeys": ["customer.#", "order.#", 7]},
+            {"#/routingKeys/1": "format", "#/routingKeys/2": "type"},
+        ),
         ({"url": "https://example.com/", "routingKeys": ["customer.#"] * 51}, {"#/routingKeys": "too-many"}),
         ({"url": "http://example.com@127.0.0.1/", **ALL}, {"#/url": "url-refused"}),
         ({"url": "ftp://example.com/", **ALL}, {"#/url": "url-refused"}),
@@ -305,6 +309,7 @@ async def test_a_webhook_cannot_be_changed_to_what_it_could_not_be_created_with(
             {"routingKeys": []},
             {"routingKeys": None},
             {"routingKeys": "customer.#"},
+            {"routingKeys": ["customer.#", "order.#"]},
             {"description": 7},
             {"state": "active"},
         ]

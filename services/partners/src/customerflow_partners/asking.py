@@ -50,13 +50,13 @@ def time_of(value: Any) -> str:
 def read(body: Mapping[str, Any]) -> Asked:
     """Raises Problem `invalid-fields` with all faults."""
     fields = Fields(body, _FIELDS)
-    types = fields.values("types", len(EVENTS), event_type)
+    types = fields.values("types", len(EVENTS), event_type)  # what was refused reads as None
     asked = Asked(
         after=unless_none(fields.optional("after", position)),
         until=unless_none(fields.optional("until", position)),
         since=unless_none(fields.optional("since", time_of)),
         before=unless_none(fields.optional("before", time_of)),
-        types=tuple(sorted(types)) if types else UNSET,
+        types=tuple(sorted(filter(None, types))) or UNSET,
         customer=unless_none(fields.optional("customer", customer)),
         rate=fields.optional("rate", rate) or DEFAULT_RATE,
     )

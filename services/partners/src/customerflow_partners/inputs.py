@@ -39,6 +39,13 @@ def routing_key(value: Any) -> str:
     return str(value)
 
 
+def routing_keys(fields: Fields) -> tuple[str, ...]:
+    """At least one; sorted."""
+    fields.required("routingKeys", _some)
+    # what was refused reads as None
+    return tuple(sorted(filter(None, fields.values("routingKeys", MAX_KEYS, routing_key))))
+
+
 def whole_number(minimum: int, maximum: int) -> Parser[int]:
     def parse(value: Any) -> int:
         if not isinstance(value, int) or isinstance(value, bool):
@@ -58,11 +65,7 @@ age_limit = whole_number(MIN_AGE, MAX_AGE)
 def wish(name: str, body: Mapping[str, Any]) -> Wish:
     """Raises Problem `invalid-fields` with all faults."""
     fields = Fields(body, _FIELDS)
-    keys = fields.values("routingKeys", MAX_KEYS, routing_key)
-    if body.get("routingKeys") is None:
-        fields.required("routingKeys", lambda given: given)
-    elif body["routingKeys"] == []:
-        fields.refuse(Unfit("required", "There must be at least one routing key."), "routingKeys")
+    keys = routing_keys(fields)
     limits = Limits()
     if fields.holds("limits"):
         given = fields.object("limits", _LIMITS)
@@ -71,4 +74,10 @@ def wish(name: str, body: Mapping[str, Any]) -> Wish:
         age = given.optional("age", age_limit)
         limits = Limits(messages=messages or _DEFAULT.messages, bytes=size or _DEFAULT.bytes, age=age or _DEFAULT.age)
     fields.check()
-    return Wish(name=name, routing_keys=tuple(sorted(keys)), limits=limits)
+    return Wish(name=name, routing_keys=keys, limits=limits)
+
+
+def _some(value: Any) -> Any:
+    if value == []:
+        raise Unfit("required", "There must be at least one routing key.")
+    return value

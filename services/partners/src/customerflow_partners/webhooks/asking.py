@@ -9,8 +9,7 @@ from customerflow_shared.inputs.fields import Fields, Unfit
 from customerflow_shared.inputs.text import string
 from msgspec import UNSET
 
-from customerflow_partners.inputs import routing_key, whole_number
-from customerflow_partners.subscriptions import MAX_KEYS
+from customerflow_partners.inputs import routing_keys, whole_number
 from customerflow_partners.webhooks import addresses
 from customerflow_partners.webhooks.addresses import AddressRefused
 from customerflow_partners.webhooks.keeping import Wish
@@ -44,10 +43,8 @@ def wish(body: Mapping[str, Any]) -> Wish:
     """Of a new webhook. Raises Problem `invalid-fields` with all faults."""
     fields = Fields(body, _FIELDS)
     address = fields.required("url", url)
-    if not isinstance(body.get("routingKeys"), list):
-        fields.required("routingKeys", _array)
+    keys = routing_keys(fields)
     told = fields.optional("description", description)
-    keys = _keys(fields, body)
     fields.check()
     return Wish(url=address, routing_keys=keys, description=told or "")
 
@@ -56,9 +53,7 @@ def changes(body: Mapping[str, Any]) -> Wish:
     """A merge patch (RFC 7396). Raises Problem `invalid-fields` with all faults."""
     fields = Fields(body, _FIELDS)
     address = fields.patch_required("url", url)
-    if fields.mentions("routingKeys") and not isinstance(body["routingKeys"], list):
-        fields.required("routingKeys", _array)
-    keys = _keys(fields, body) if fields.mentions("routingKeys") else UNSET
+    keys = routing_keys(fields) if fields.mentions("routingKeys") else UNSET
     told = fields.patch("description", description)
     fields.check()
     return Wish(url=address, routing_keys=keys, description="" if told is None else told)
@@ -67,15 +62,3 @@ def changes(body: Mapping[str, Any]) -> Wish:
 def delivery(text: str) -> int | None:
     """None: there cannot be one of this id."""
     return int(text) if _DELIVERY.fullmatch(text) else None
-
-
-def _array(value: Any) -> Any:
-    raise Unfit("type", "The value must be an array.")
-
-
-def _keys(fields: Fields, body: Mapping[str, Any]) -> tuple[str, ...]:
-    if body.get("routingKeys") == []:
-        fields.refuse(Unfit("required", "There must be at least one routing key."), "routingKeys")
-    if not isinstance(body.get("routingKeys"), list):
-        return ()
-    return tuple(sorted(fields.values("routingKeys", MAX_KEYS, routing_key)))
