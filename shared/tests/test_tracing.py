@@ -179,6 +179,59 @@ async def test_a_tenth_is_about_a_tenth_and_each_trace_is_whole(sampler: samplin
     assert roots == {span.context.trace_id for span in spans if span.name == "work"}
 
 
+@pytest.mark.parametrize(
+    "sampler",
+    [
+        RATIO(0.1),
+        RATIO(0.0),
+        RATIO(1.0),
+        sampling.TraceIdRatioBased(0.3),
+        sampling.ParentBased(sampling.ALWAYS_ON),
+        sampling.ParentBased(sampling.TraceIdRatioBased(0.5)),
+        sampling.ALWAYS_ON,
+        sampling.ALWAYS_OFF,
+    ],
+)
+async def test_who_begins_a_trace_decides_as_the_sampler_does(
+    sampler: sampling.Sampler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    requests = Requests(sampler)
+    lower = [int(share * 2**64) + step for share in (0, 0.1, 0.3, 0.5, 1) for step in (-1, 0, 1)]
+    ids = iter([1 << 100 | one for one in lower if 0 < one < 2**64])
+    monkeypatch.setattr(requests.provider.id_generator, "generate_trace_id", lambda: next(ids))
+    expected = []
+    for one in (1 << 100 | one for one in lower if 0 < one < 2**64):
+        if sampler.should_sample(None, one, "GET", SpanKind.SERVER).decision is not sampling.Decision.DROP:
+            expected.append(one)
+        await requests.ask()
+    spans = requests.exporter.get_finished_spans()
+    assert [span.context.trace_id for span in spans if span.name == "GET /route"] == expected
+
+
+class Custom(sampling.Sampler):
+    """Depends on more than the trace's id."""
+
+    def should_sample(
+        self, parent_context: Any, trace_id: int, name: str, *_: Any, **__: Any
+    ) -> sampling.SamplingResult:
+        wanted = name == "GET" and trace_id % 2
+        return sampling.SamplingResult(sampling.Decision.RECORD_AND_SAMPLE if wanted else sampling.Decision.DROP)
+
+    def get_description(self) -> str:
+        return "custom"
+
+
+@pytest.mark.parametrize("sampler", [Custom(), sampling.ParentBased(Custom())])
+async def test_a_sampler_of_another_kind_is_asked(sampler: sampling.Sampler, monkeypatch: pytest.MonkeyPatch) -> None:
+    requests = Requests(sampler)
+    ids = iter((2, 3, 4, 5))
+    monkeypatch.setattr(requests.provider.id_generator, "generate_trace_id", lambda: next(ids))
+    for _ in range(4):
+        await requests.ask()
+    spans = requests.exporter.get_finished_spans()
+    assert [span.context.trace_id for span in spans if span.name == "GET /route"] == [3, 5]
+
+
 @pytest.mark.parametrize("path", ["/health/live", "/docs/assets/swagger_style.css"])
 async def test_what_is_asked_of_the_program_itself_makes_no_trace(path: str) -> None:
     requests = Requests(RATIO(1.0))

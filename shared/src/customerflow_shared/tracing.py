@@ -10,7 +10,15 @@ from opentelemetry import context as contexts
 from opentelemetry import propagate, trace
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
-from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, Decision
+from opentelemetry.sdk.trace.sampling import (
+    ALWAYS_OFF,
+    ALWAYS_ON,
+    Decision,
+    ParentBased,
+    ParentBasedTraceIdRatio,
+    Sampler,
+    TraceIdRatioBased,
+)
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import (
     NonRecordingSpan,
@@ -21,12 +29,14 @@ from opentelemetry.trace import (
     StatusCode,
     TraceFlags,
 )
+from opentelemetry.trace.propagation import _SPAN_KEY
 from opentelemetry.util.types import AttributeValue
 
 from customerflow_shared import telemetry
 
 UNTRACED = ("/health/", "/docs", "/metrics")
 NAME: Final = "customerflow.requests"
+_RATIO_BITS: Final = TraceIdRatioBased.TRACE_ID_LIMIT
 
 
 def traced(app: ASGIApp) -> ASGIApp:
@@ -45,6 +55,7 @@ class Traced:
         self._ids = provider.id_generator
         # OpenTelemetry may be switched off as a whole
         self._sampler = ALWAYS_OFF if isinstance(provider.get_tracer(NAME), NoOpTracer) else provider.sampler
+        self._bound = _bound(self._sampler)
         self._flags = TraceFlags(TraceFlags.RANDOM_TRACE_ID if self._ids.is_trace_id_random() else TraceFlags.DEFAULT)
         self._parents = frozenset(name.encode() for name in propagate.get_global_textmap().fields)
 
@@ -71,17 +82,21 @@ class Traced:
             trace_id, flags = parent.trace_id, TraceFlags(parent.trace_flags & ~TraceFlags.SAMPLED)
         else:
             trace_id, flags = self._ids.generate_trace_id(), self._flags
-        sampled = self._sampler.should_sample(context, trace_id, scope["method"], SpanKind.SERVER)
-        if sampled.decision is not Decision.DROP:
-            if sampled.decision is Decision.RECORD_AND_SAMPLE:
+        state = None
+        if parent.is_valid or self._bound is None:
+            sampled = self._sampler.should_sample(context, trace_id, scope["method"], SpanKind.SERVER)
+            decision, state = sampled.decision, sampled.trace_state
+        else:  # what the sampler would say, without the objects that it makes to say so
+            decision = Decision.RECORD_AND_SAMPLE if trace_id & _RATIO_BITS < self._bound else Decision.DROP
+        if decision is not Decision.DROP:
+            if decision is Decision.RECORD_AND_SAMPLE:
                 flags = TraceFlags(flags | TraceFlags.SAMPLED)
-            told = SpanContext(trace_id, self._ids.generate_span_id(), False, flags, sampled.trace_state)
+            told = SpanContext(trace_id, self._ids.generate_span_id(), False, flags, state)
             begun = Recorded(scope["method"], told, parent if parent.is_valid else None, self._provider, self._scope)
             await self._recorded(begun, context, scope, receive, send)
             return
-        span = telemetry.Unrecorded(trace_id, flags, sampled.trace_state)
-        silent = Context(context | telemetry.SILENT) if context else telemetry.SILENT
-        token = contexts.attach(trace.set_span_in_context(span, silent))
+        span = telemetry.Unrecorded(trace_id, flags, state)
+        token = contexts.attach(Context({**context, **telemetry.SILENT, _SPAN_KEY: span}))
         try:
             await self._app(scope, receive, send)
         finally:
@@ -117,6 +132,15 @@ class Traced:
         finally:
             contexts.detach(token)
             span.end()
+
+
+def _bound(sampler: Sampler) -> int | None:
+    """Below which the lower half of a trace's id must be, for who begins one to record it. None: it depends on more."""
+    if type(sampler) in (ParentBased, ParentBasedTraceIdRatio):
+        sampler = sampler._root  # type: ignore[attr-defined]  # both have one
+    if sampler in (ALWAYS_OFF, ALWAYS_ON):
+        return 0 if sampler is ALWAYS_OFF else _RATIO_BITS + 1
+    return sampler.bound if type(sampler) is TraceIdRatioBased else None
 
 
 class Recorded(ReadableSpan, NonRecordingSpan):  # type: ignore[misc]  # one of them may have no context, this has
