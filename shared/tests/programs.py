@@ -10,17 +10,28 @@ from typing import Any
 
 from customerflow_shared import service, telemetry
 from customerflow_shared.settings import Listen
-from litestar import Litestar, get
+from litestar import Litestar, Request, get, post
 from litestar.response import Stream
 from litestar.types import ControllerRouterHandler
 
 SECRET = "ana@example.com"
+LARGE = 64 * 1024 * 1024  # bytes, more than the system holds of an answer
 
 
 @get("/slow")
 async def slow() -> str:
     await asyncio.sleep(0.5)
     return "done"
+
+
+@get("/large")
+async def large() -> bytes:
+    return bytes(LARGE)
+
+
+@post("/told")
+async def told(request: Request[Any, Any, Any]) -> int:
+    return len(await request.body())
 
 
 @get("/cut-off")
@@ -49,6 +60,7 @@ WORK = {
     "healthy": for_ever,
     "slow": for_ever,
     "crowded": for_ever,
+    "impatient": for_ever,
     "limited": for_ever,
     "misled": for_ever,
     "failing": failing,
@@ -58,7 +70,7 @@ WORK = {
 
 def main(name: str, port: int, drain_delay: float) -> None:
     telemetry.configure(name, log_level="info")
-    handlers: list[ControllerRouterHandler] = [slow, cut_off]
+    handlers: list[ControllerRouterHandler] = [slow, cut_off, large, told]
     health = service.Health({})
 
     @asynccontextmanager
@@ -76,10 +88,13 @@ def main(name: str, port: int, drain_delay: float) -> None:
 
     telemetry.shut_down = reporting
     app = service.create("Test", "A program of the tests.", handlers=handlers, health=health, lifespan=[lifespan])
-    if name == "crowded":
+    if name in ("crowded", "impatient"):
         service.MOST_CONNECTIONS = 3
+    if name == "impatient":
+        service.HEAD_SECONDS, service.TAKEN_SECONDS = 0.6, 1.0
     further: dict[str, dict[str, Any]] = {
         "slow": {"request_deadline": 0.2},
+        "impatient": {"request_deadline": 1.0},
         "misled": {"trusted_proxies": SECRET},
         "limited": {"rate_limit": "2/60", "trusted_proxies": "127.0.0.1"},
     }

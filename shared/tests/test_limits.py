@@ -83,7 +83,7 @@ def after(limited: Limited) -> Limited:
 
 @pytest.fixture
 def counted() -> Callable[[str], float]:
-    before = {reason: limits._refused.value(reason) for reason in ("busy", "quota", "deadline")}
+    before = {reason: limits._refused.value(reason) for reason in ("busy", "quota", "slow", "deadline")}
     return lambda reason: limits._refused.value(reason) - before[reason]
 
 
@@ -187,6 +187,17 @@ async def test_a_request_that_lasts_too_long_is_given_up_and_told_so(counted: Ca
     assert late.headers["retry-after"] == "1"
     assert late.problem["code"] == "unavailable"
     assert counted("deadline") == 1
+    limited.close()
+
+
+@pytest.mark.parametrize(("incomplete", "status", "reason"), [(True, 408, "slow"), (False, 503, "deadline")])
+async def test_a_request_that_has_not_come_in_time_is_its_clients_affair(
+    counted: Callable[[str], float], incomplete: bool, status: int, reason: str
+) -> None:
+    limited = after(Limited(Busy(), most=1, deadline=0.1))
+    late = await ask(limited, scope_of() | {"extensions": {limits.INCOMPLETE: lambda: incomplete}})
+    assert late.status == status
+    assert (counted("slow"), counted("deadline")) == (reason == "slow", reason == "deadline")
     limited.close()
 
 

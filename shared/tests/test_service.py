@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import resource
 import signal
 import socket
 import subprocess
@@ -9,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -143,6 +145,7 @@ def test_while_it_drains_it_answers_but_is_not_ready(program: Program) -> None:
 async def test_whoever_has_reached_a_program_that_leaves_is_answered(program: Program) -> None:
     running = program("healthy").wait_live()
     port = int(running.url.rsplit(":", 1)[1])
+    many = asyncio.Semaphore(0)
 
     async def connect_again_and_again() -> int:
         for answered in itertools.count():
@@ -153,10 +156,12 @@ async def test_whoever_has_reached_a_program_that_leaves_is_answered(program: Pr
             writer.write(b"GET /health/live HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
             assert (await reader.read()).startswith(b"HTTP/1.1 200 ")
             writer.close()
+            many.release()
         raise AssertionError
 
     clients = [asyncio.create_task(connect_again_and_again()) for _ in range(30)]
-    await asyncio.sleep(0.3)
+    for _ in range(100):
+        await many.acquire()
     running.asked_to_leave()
     assert sum(await asyncio.gather(*clients)) > 100
     assert await asyncio.to_thread(running.process.wait, 20) == 0
@@ -188,6 +193,131 @@ def test_who_comes_while_there_are_too_many_connections_is_told_so_and_let_go(pr
     kept.pop().close()
     time.sleep(0.1)
     assert httpx.get(running.url + "/slow").text == "done"
+    for connection in kept:
+        connection.close()
+
+
+def connected(running: Running) -> socket.socket:
+    host, port = running.url.removeprefix("http://").split(":")
+    connection = socket.create_connection((host, int(port)))
+    connection.settimeout(10)
+    return connection
+
+
+def dripped(connection: socket.socket, text: bytes, every: float) -> float:
+    """Seconds until whoever is sent it byte by byte has hung up."""
+    began = time.monotonic()
+    for one in text:
+        try:
+            connection.sendall(bytes([one]))
+            connection.settimeout(every)
+            if not connection.recv(65536):
+                break
+        except TimeoutError:
+            continue
+        except OSError:
+            break
+    else:
+        raise AssertionError("nobody has hung up")
+    return time.monotonic() - began
+
+
+HEAD = b"GET /told HTTP/1.1\r\nHost: x\r\n"
+
+
+@pytest.mark.parametrize("before", [b"", b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n"], ids=["first", "second"])
+def test_whose_head_comes_byte_by_byte_is_not_waited_for(program: Program, before: bytes) -> None:
+    running = program("impatient").wait_live()
+    with connected(running) as connection:
+        if before:
+            connection.sendall(before)
+            assert connection.recv(65536).startswith(b"HTTP/1.1 200 ")
+        assert 0.5 < dripped(connection, HEAD + b"X: " + 100 * b"y", every=0.1) < 2
+
+
+def test_who_sends_half_a_head_and_then_nothing_is_not_waited_for(program: Program) -> None:
+    running = program("impatient").wait_live()
+    with connected(running) as connection:
+        connection.sendall(HEAD)
+        began = time.monotonic()
+        assert connection.recv(1) == b""
+        assert 0.5 < time.monotonic() - began < 2
+
+
+def test_a_head_in_pieces_that_comes_in_time_is_answered(program: Program) -> None:
+    running = program("impatient").wait_live()
+    with connected(running) as connection:
+        for _ in range(3):
+            connection.sendall(b"GET /slow HTTP/1.1\r\n")
+            time.sleep(0.3)
+            connection.sendall(b"Host: x\r\n\r\n")
+            assert connection.recv(65536).startswith(b"HTTP/1.1 200 "), "it takes longer than the head may"
+
+
+def test_whose_body_comes_byte_by_byte_is_told_so_and_let_go(program: Program) -> None:
+    running = program("impatient").wait_live()
+    with connected(running) as connection:
+        connection.sendall(b"POST /told HTTP/1.1\r\nHost: x\r\nContent-Length: 200\r\n\r\n")
+        began, received = time.monotonic(), b""
+        while not received:
+            connection.sendall(b"1")
+            connection.settimeout(0.1)
+            with suppress(TimeoutError):
+                received = connection.recv(65536)
+        assert received.startswith(b"HTTP/1.1 408 ")
+        assert b'"code":"request-too-slow"' in received
+        assert 0.9 < time.monotonic() - began < 2.5
+        connection.settimeout(10)
+        with suppress(ConnectionResetError):
+            assert connection.recv(1) == b""
+    assert "no answer in time" not in running.asked_to_leave().output()
+
+
+def test_who_comes_while_there_are_too_many_connections_cannot_stay_by_being_slow(program: Program) -> None:
+    running = program("crowded").wait_live()
+    kept = [connected(running) for _ in range(MOST_CONNECTIONS)]
+    with connected(running) as surplus:
+        assert dripped(surplus, HEAD + 100 * b"y", every=0.1) < 2 * service.SURPLUS_SECONDS
+    for connection in kept:
+        connection.close()
+
+
+def test_who_takes_nothing_of_an_answer_does_not_keep_its_connection(program: Program) -> None:
+    running = program("impatient").wait_live()
+    kept = [connected(running) for _ in range(MOST_CONNECTIONS)]
+    for connection in kept:
+        connection.sendall(b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n")
+    time.sleep(0.5)
+    assert httpx.get(running.url + "/slow").json()["code"] == "busy"
+    end = time.monotonic() + 10
+    while httpx.get(running.url + "/slow").status_code == 503:
+        assert time.monotonic() < end
+        time.sleep(0.2)
+    for connection in kept:
+        connection.close()
+
+
+def test_who_takes_an_answer_slowly_gets_all_of_it(program: Program) -> None:
+    running = program("impatient").wait_live()
+    with connected(running) as connection:
+        connection.sendall(b"GET /large HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        began, size = time.monotonic(), 0
+        while piece := connection.recv(1024 * 1024):
+            size += len(piece)
+            time.sleep(0.03)
+        assert time.monotonic() - began > 1.5
+        assert size > 64 * 1024 * 1024
+
+
+def test_a_program_keeps_more_connections_than_files_are_open_by_default(program: Program) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
+    try:
+        running = program("healthy").wait_live()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    kept = [connected(running) for _ in range(400)]
+    assert httpx.get(running.url + "/health/live").status_code == 200
     for connection in kept:
         connection.close()
 

@@ -41,14 +41,16 @@ LONGEST_ADDRESS = 64  # characters, with a port; a longer one is none, and not r
 POLICY = "client"
 _STANDING = f'"{POLICY}";r=%d;t=%d'.encode()
 _CLOSE: Header = (b"connection", b"close")
+INCOMPLETE = "customerflow.incomplete"
+"""Among the extensions of a request: tells whether its body is still coming."""
 
 _refused = metrics.counter(
     "customerflow.requests.refused",
     "{request}",
-    "Requests refused before they were looked at (busy, quota), or given up (deadline).",
+    "Requests refused before they were looked at (busy, quota), or given up (slow: it did not come; deadline).",
     ["reason"],
 )
-for _reason in ("busy", "quota", "deadline"):
+for _reason in ("busy", "quota", "slow", "deadline"):
     _refused.begin(_reason)
 
 
@@ -217,6 +219,7 @@ _LATE = _Answer.of(
         headers={"Retry-After": "1"},
     )
 )
+_SLOW = _Answer.of(Problem("request-too-slow", "The body did not come in time; nothing was done."))
 _VIOLATED: dict[str, Any] = {"violated-policies": [POLICY]}
 _BEYOND_QUOTA = _Answer.of(
     Problem("quota-exceeded", "The client has used up its quota; nothing was done.", **_VIOLATED)
@@ -290,6 +293,10 @@ class Limited:
         except asyncio.CancelledError:
             if task not in under_way or not self._was_late(task):
                 raise
+            if (scope.get("extensions") or {}).get(INCOMPLETE, bool)():
+                self._count("slow")
+                await _SLOW.send(send, _CLOSE, *further)
+                return
             log.warning("no answer in time", method=scope["method"], route=scope.get("path_template"))
             self._count("deadline")
             await _LATE.send(send, *further)

@@ -7,6 +7,7 @@ import ctypes
 import gc
 import logging
 import os
+import resource
 import signal
 import socket
 import struct
@@ -43,6 +44,9 @@ CHECK_TIMEOUT = 2.0
 MOST_CONNECTIONS = 4096  # kept; who comes beyond that is told to come again, and let go
 KEPT_SECONDS = 75  # longer than clients and gateways keep what is idle: a request may be on its way into it
 SURPLUS_SECONDS = 2
+HEAD_SECONDS = 10.0  # in which a request's head has come, and what is left of a body that was not waited for
+TAKEN_SECONDS = 30.0  # in which a client has taken something of what it is sent
+FURTHER_FILES = 512  # that a program has open beside connections to it
 IDLE_SECONDS = 3.0  # after which a kept connection is closed when the program leaves; a client may be about to use it
 HANDSHAKE_SECONDS = 0.1  # in which connections are completed that have begun when the listener closes
 MAX_BODY = 256 * 1024
@@ -217,20 +221,52 @@ class Gathering:
 
 
 class _Connection(HttpToolsProtocol):
-    """Uvicorn's, but it can be cut off, and sends an answer in one piece."""
+    """Uvicorn's, but it can be cut off, sends an answer in one piece, and does not wait for ever for a request."""
+
+    _receiving = False
+    _slow: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         super().connection_made(Gathering(transport))  # type: ignore[arg-type]  # as much of one as uvicorn needs
-        self._extensions: Any = {_CUT: transport.abort}  # see cut_of
+        self._extensions: Any = {_CUT: transport.abort, limits.INCOMPLETE: lambda: self._receiving}  # see cut_of
         if len(self.connections) > MOST_CONNECTIONS:
             limited: Any = self.config.loaded_app
             self.app, self.timeout_keep_alive = limited.refuse, SURPLUS_SECONDS
         # who has connected and asks nothing is as idle as who has been answered
         self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
 
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self._has_come()
+        self._extensions = {}  # which hold it
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self.cycle is not None and not self.cycle.response_complete:
+            self._has_come()  # now its deadline is that of `Limited`
+        elif not self._receiving:
+            self._has_come()
+            if self.timeout_keep_alive_task is None and not self.transport.is_closing():
+                self.timeout_keep_alive_task = self.loop.call_later(
+                    self.timeout_keep_alive, self.timeout_keep_alive_handler
+                )
+        elif self._slow is None:
+            seconds = min(HEAD_SECONDS, self.timeout_keep_alive)
+            self._slow = self.loop.call_later(seconds, self.timeout_keep_alive_handler)
+
+    def _has_come(self) -> None:
+        if self._slow is not None:
+            self._slow.cancel()
+            self._slow = None
+
     def on_message_begin(self) -> None:
         super().on_message_begin()
+        self._receiving = True
         self.scope["extensions"] = self._extensions
+
+    def on_message_complete(self) -> None:
+        super().on_message_complete()
+        self._receiving = False
 
     def idle(self) -> float | None:
         """For how many seconds nothing has been asked; None while something is being answered."""
@@ -276,6 +312,9 @@ class _Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
+        for listener in self._listeners():
+            # connections inherit it: the system ends one whose other side takes nothing, or is not there any more
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(1000 * TAKEN_SECONDS))
         self._limited.watch()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
@@ -298,13 +337,19 @@ class _Server(uvicorn.Server):
         """Whoever has connected, or is about to, is answered; all others find the port closed. Where connections that
         have begun cannot be told from new ones, those that wait to be accepted at this moment are cut off.
         """
-        for server in self.servers:
-            for listener in server.sockets:
-                with suppress(OSError), socket.socket(fileno=os.dup(listener.fileno())) as same:
-                    same.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, _NO_NEW_CONNECTIONS)
+        for listener in self._listeners():
+            with suppress(OSError):
+                listener.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, _NO_NEW_CONNECTIONS)
         await asyncio.sleep(HANDSHAKE_SECONDS)
         for server in self.servers:
             server.close()
+
+    def _listeners(self) -> Iterator[socket.socket]:
+        """The event loop's own have no options that can be set."""
+        for server in self.servers:
+            for listener in server.sockets:
+                with socket.socket(fileno=os.dup(listener.fileno())) as same:
+                    yield same
 
     async def _let_go(self) -> None:
         """Close what nobody has used for a while; what somebody uses is told so with the answer, and closed then."""
@@ -357,6 +402,7 @@ def run(app: ASGIApp, health: Health, settings: Listen) -> None:
     except limits.UnfitProxies as error:
         exit_with_faults([f"CF_TRUSTED_PROXIES: {error}"])
     collect_rarely()
+    open_many()
     try:
         running.run()
     finally:
@@ -372,6 +418,15 @@ def collect_rarely() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)
+
+
+def open_many() -> None:
+    """As many files as connections, if the system allows it: without one a connection cannot even be refused."""
+    least, (soft, hard) = MOST_CONNECTIONS + FURTHER_FILES, resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < least:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(least, hard), hard))
+        if hard < least:
+            log.warning("few connections can be kept", files=hard, wanted=least)
 
 
 def server(app: ASGIApp, health: Health, settings: Listen) -> uvicorn.Server:

@@ -286,6 +286,7 @@ PROBLEMS: Mapping[str, Kind] = {
         "Read the customer at `currentVersion`, decide anew, and send that version as If-Match.",
         {"currentVersion": 7},
     ),
+    "request-too-slow": Kind(408, "The request did not come in time", "Send it again, all of it at once."),
     "body-too-large": Kind(413, "The body is too large", "Send at most 256 KiB."),
     "unsupported-media-type": Kind(
         415,
