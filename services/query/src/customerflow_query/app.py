@@ -3,8 +3,9 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import cast
+from typing import Annotated, cast
 
+import msgspec
 from customerflow_shared import service
 from customerflow_shared.flags import Flags, routers
 from customerflow_shared.flags.catalogue import CHANGE_STREAM, EXACT_COUNTS
@@ -30,6 +31,8 @@ class QuerySettings(Listen, frozen=True, kw_only=True):
     lookup_key: Key32
     drain_delay: Seconds = 1.0
     port: Port = 8081
+    max_requests: Annotated[int, msgspec.Meta(ge=1)] = 1024
+    """More than elsewhere: a single read costs hardly more than to refuse it, and waits for no other."""
 
 
 def query_api(config: QuerySettings) -> tuple[ASGIApp, service.Health]:
