@@ -614,5 +614,6 @@ def test_a_reason_has_up_to_500_characters() -> None:
 
 @pytest.mark.parametrize("given", ["", "ana", "user:", "user:a b", "root:1", "user:39053344705", "user:" + "a" * 65])
 def test_who_mends_is_a_name_for_programs(given: str) -> None:
-    with pytest.raises(ValueError, match="neither"):
+    with pytest.raises(Unfit) as refused:
         actor(given)
+    assert refused.value.code == "format"

@@ -3,6 +3,7 @@
 import hmac
 import re
 from collections.abc import Mapping, Sequence
+from typing import Any
 from urllib.parse import parse_qs
 from uuid import UUID
 
@@ -10,6 +11,8 @@ from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler
 from litestar.types import Guard
 
+from customerflow_shared.inputs import clear
+from customerflow_shared.inputs.fields import Unfit
 from customerflow_shared.problems import Problem
 
 _INTEGER = re.compile(r"[0-9]{1,18}")
@@ -26,6 +29,18 @@ def with_token(token: str, detail: str) -> Guard:
             raise Problem("unauthorized", detail, headers={"WWW-Authenticate": "Bearer"})
 
     return guard
+
+
+def operator(connection: ASGIConnection[Any, Any, Any, Any]) -> str:
+    """Who acts, as the header CustomerFlow-Actor says; `service:operator` if it is not there. Raises Problem
+    `actor-invalid`.
+    """
+    given = connection.headers.getall("CustomerFlow-Actor", ["service:operator"])
+    try:
+        (told,) = given
+        return clear.actor(told)
+    except (ValueError, Unfit):
+        raise Problem("actor-invalid", "Send one actor as user:<id> or service:<id>.") from None
 
 
 def identifier(text: str) -> UUID:

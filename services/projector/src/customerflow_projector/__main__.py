@@ -1,7 +1,6 @@
 """The command line of the projector: `run`, `rebuild`, `rollback`, `verify`, `parked`, `retry`, `discard`."""
 
 import asyncio
-import getpass
 import os
 import signal
 from collections import Counter
@@ -83,7 +82,7 @@ def _read(
 
 MARK = _read(Mark.read, "That is no mark of a retry that was stopped.")
 REASON = _read(mended.reason)
-ACTOR = _read(clear.actor, "The value must be user:<id> or service:<id>.")
+ACTOR = _read(clear.actor)
 
 
 @click.group()
@@ -180,7 +179,12 @@ def retry(customer_id: UUID | None, everybody: bool, after: Mark | None) -> None
 @main.command()
 @click.argument("customer_id", type=click.UUID)
 @click.option("--reason", required=True, callback=REASON, help="Kept in clear: it must hold no personal data.")
-@click.option("--by", default=lambda: _login(), callback=ACTOR, help="Who does it; by default, who is logged in.")
+@click.option(
+    "--by",
+    default=lambda: clear.logged_in("service:command-line"),
+    callback=ACTOR,
+    help="Who does it; by default, who is logged in.",
+)
 def discard(customer_id: UUID, reason: str, by: str) -> None:
     """Give a parked customer's events up: the projector no longer retries them by itself.
 
@@ -328,13 +332,6 @@ async def _discard(config: app.ToolSettings, customer_id: UUID, reason: str, by:
 async def _mending(config: app.ToolSettings) -> AsyncIterator[Mending]:
     async with _tools(config) as (model, feed):
         yield Mending(model, feed, Applier(model, feed))
-
-
-def _login() -> str:
-    try:
-        return clear.actor(f"user:{getpass.getuser()}")
-    except (OSError, KeyError, ValueError):
-        return "service:command-line"
 
 
 @asynccontextmanager

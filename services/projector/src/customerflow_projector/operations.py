@@ -8,7 +8,6 @@ from typing import Annotated, Any, TypeAlias
 import litestar
 import msgspec
 from customerflow_shared import requests
-from customerflow_shared.inputs import clear
 from customerflow_shared.inputs.bodies import Body as BodyOf
 from customerflow_shared.inputs.body import received
 from customerflow_shared.inputs.fields import Fields
@@ -41,7 +40,6 @@ HttpRequest: TypeAlias = litestar.Request[Any, Any, Any]
 DEFAULT_LIMIT = 50
 MAX_LIMIT = 200
 RETRY_WITHIN = 5.0  # seconds, after which no other customer is begun; a request may last for 8
-SOMEBODY = "service:operator"
 
 
 class Page(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -255,7 +253,7 @@ async def discard_parked_customer(
     """
     requests.parameters(request.scope["query_string"])
     raw = await received(request, JSON)
-    identifier, by = requests.identifier(customer_id), _actor(request)
+    identifier, by = requests.identifier(customer_id), requests.operator(request)
     fields = Fields(json_object(raw), {"reason"})
     reason = fields.required("reason", mending.reason)
     fields.check()
@@ -291,15 +289,6 @@ def _cursor(given: Mapping[str, str]) -> Mark | None:
         return Mark.read(given["cursor"]) if "cursor" in given else None
     except ValueError:
         raise Problem("cursor-invalid", "The cursor was not given by this service.") from None
-
-
-def _actor(request: HttpRequest) -> str:
-    given = request.headers.getall("CustomerFlow-Actor", [SOMEBODY])
-    try:
-        (told,) = given
-        return clear.actor(told)
-    except ValueError:
-        raise Problem("actor-invalid", "Send one actor as user:<id> or service:<id>.") from None
 
 
 async def _check_empty(request: HttpRequest) -> None:

@@ -4,6 +4,7 @@ An e-mail address, a phone number, a CPF or CNPJ is refused wherever it stands i
 another word.
 """
 
+import getpass
 import re
 import unicodedata
 from typing import Any
@@ -56,12 +57,20 @@ def remark(limit: int) -> Parser[str]:
     return lambda value: _of_nobody(composed(value), "format")
 
 
-def actor(value: str) -> str:
-    """Who acts. Raises ValueError unless it is `user:<id>` or `service:<id>`, an id of programs."""
-    found = _ACTOR.fullmatch(value)
+def actor(value: Any) -> str:
+    """Who acts: `user:<id>` or `service:<id>`, an id of programs."""
+    found = _ACTOR.fullmatch(string(value))
     if found is None or says_who(found[2]):
-        raise ValueError("neither user:<id> nor service:<id>")
-    return value
+        raise Unfit("format", "The value must be user:<id> or service:<id>.")
+    return found[0]
+
+
+def logged_in(otherwise: str) -> str:
+    """The actor who is logged in, unless nobody is, or the name is none of programs."""
+    try:
+        return actor(f"user:{getpass.getuser()}")
+    except (Unfit, KeyError, OSError):
+        return otherwise
 
 
 def _of_nobody(given: str, code: str) -> str:

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import Annotated, Any
 
 from customerflow_shared import requests
-from customerflow_shared.inputs import clear
 from customerflow_shared.inputs.bodies import Body as BodyOf
 from customerflow_shared.inputs.body import received
 from customerflow_shared.inputs.fields import Fields
@@ -40,7 +39,6 @@ from customerflow_partners.feed import FeedUnavailable
 
 DEFAULT_LIMIT = 50
 MAX_LIMIT = 1000
-SOMEBODY = "service:operator"
 
 
 class DiscardBody(BodyOf, kw_only=True):
@@ -176,12 +174,7 @@ async def _reason(request: HttpRequest) -> tuple[str, str]:
     """And by whom."""
     requests.parameters(request.scope["query_string"])
     fields = Fields(json_object(await received(request, JSON)), {"reason"})
-    given = request.headers.getall("CustomerFlow-Actor", [SOMEBODY])
-    try:
-        (told,) = given
-        by = clear.actor(told)
-    except ValueError:
-        raise Problem("actor-invalid", "Send one actor as user:<id> or service:<id>.") from None
+    by = requests.operator(request)
     reason = fields.required("reason", why)
     fields.check()
     return reason, by

@@ -1,14 +1,12 @@
 """`dead-letters`: list, retry, discard."""
 
-import getpass
 from collections.abc import Callable, Coroutine
-from typing import Any, TypeVar
+from typing import TypeVar
 from uuid import UUID
 
 import msgspec
 import rich_click as click
 from customerflow_shared.inputs import clear
-from customerflow_shared.inputs.fields import Unfit
 from customerflow_shared.messaging import BrokerUnavailable
 from rich.console import Console
 from rich.table import Column, Table
@@ -24,7 +22,6 @@ from customerflow_partners.management import AccountRefused, NoVirtualHost, Unav
 T = TypeVar("T")
 
 SHOWN = 1000
-SOMEBODY = "service:operator"
 
 FAILURES = (
     NotSubscribed,
@@ -37,20 +34,6 @@ FAILURES = (
     AccountRefused,
     NoVirtualHost,
 )
-
-
-def _actor(value: Any) -> str:
-    try:
-        return clear.actor(value)
-    except ValueError:
-        raise Unfit("format", "The value must be user:<id> or service:<id>.") from None
-
-
-def _login() -> str:
-    try:
-        return clear.actor(f"user:{getpass.getuser()}")
-    except (ValueError, KeyError, OSError):
-        return SOMEBODY
 
 
 NAME = click.argument("name", callback=read(inputs.subscription_name))
@@ -111,7 +94,10 @@ def retry(name: str, letter: UUID | None, everything: bool) -> None:
 @ALL
 @click.option("--reason", required=True, callback=read(why), help="Kept in the log: it must hold no personal data.")
 @click.option(
-    "--by", default=lambda: _login(), callback=read(_actor), help="Who does it; by default, who is logged in."
+    "--by",
+    default=lambda: clear.logged_in("service:operator"),
+    callback=read(clear.actor),
+    help="Who does it; by default, who is logged in.",
 )
 def discard(name: str, letter: UUID | None, everything: bool, reason: str, by: str) -> None:
     """Remove a dead letter, or all; the log says what it was, who has done it, and why."""
