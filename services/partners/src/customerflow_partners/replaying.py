@@ -156,14 +156,18 @@ class Replaying:
             self._stopped.set()
 
     async def _replay(self) -> None:
-        while self._standing.end is None or (self._standing.position or 0) < self._standing.end:
+        while self._has_more():
             async with AsyncExitStack() as stack:
                 try:
                     publisher = await self._open(stack)
-                    while self._standing.end is None or (self._standing.position or 0) < self._standing.end:
+                    while self._has_more():
                         await self._publish(publisher, await self._patiently(self._read, FeedUnavailable))
                 except NotConfirmed as error:
                     await self._wait(str(error))
+
+    def _has_more(self) -> bool:
+        standing = self._standing
+        return standing.end is None or (standing.position or 0) < standing.end
 
     async def _open(self, stack: AsyncExitStack) -> Publisher:
         """Raises NotConfirmed if the broker is away."""

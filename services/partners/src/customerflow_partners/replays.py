@@ -246,9 +246,9 @@ class Replays:
             )
             if not taken:
                 return None
-            token = (await session.rows("SELECT token FROM cf_replays WHERE id = %s", (replay_id.bytes,)))[0][0]
-            row = _Row(*(await session.rows(f"SELECT {_COLUMNS} FROM cf_replays WHERE id = %s", (replay_id.bytes,)))[0])
+            found = await session.rows(f"SELECT token, {_COLUMNS} FROM cf_replays WHERE id = %s", (replay_id.bytes,))
             await session.commit()
+        token, row = found[0][0], _Row(*found[0][1:])
         standing = Standing(row.begin, row.position, row.end, row.published, row.unreadable)
         return Held(
             id=replay_id,

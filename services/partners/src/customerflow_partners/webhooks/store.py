@@ -405,14 +405,16 @@ class Served:
 
     async def failed(self, now: datetime, failure: Failed) -> datetime:
         """Since when there has been no success."""
-        await self._note(
-            "failing_since = COALESCE(failing_since, %s), last_failure_at = %s, last_status = %s, last_error = %s",
-            *(now, now, failure.status, failure.error),
-        )
         async with database.session(self._engine) as session:
+            await self._write(
+                session,
+                "failing_since = COALESCE(failing_since, %s), last_failure_at = %s, last_status = %s, last_error = %s",
+                *(now, now, failure.status, failure.error),
+            )
             rows = await session.rows(
                 "SELECT failing_since FROM cf_webhooks WHERE id = %s AND token = %s", (self._webhook, self._token)
             )
+            await session.commit()
         if not rows:
             raise LeaseLost
         return _moment(rows[0][0]) or now
@@ -427,11 +429,14 @@ class Served:
 
     async def _note(self, changes: str, *values: Any) -> None:
         async with database.session(self._engine) as session:
-            await session.run(
-                f"UPDATE cf_webhooks SET {changes} WHERE id = %s AND token = %s AND state = 'active'",
-                (*map(_literal, values), self._webhook, self._token),
-            )
+            await self._write(session, changes, *values)
             await session.commit()
+
+    async def _write(self, session: Session, changes: str, *values: Any) -> None:
+        await session.run(
+            f"UPDATE cf_webhooks SET {changes} WHERE id = %s AND token = %s AND state = 'active'",
+            (*map(_literal, values), self._webhook, self._token),
+        )
 
     @asynccontextmanager
     async def _fenced(self) -> AsyncIterator[Session]:
