@@ -8,13 +8,14 @@ import signal
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 
 import pytest
 from customerflow_local.testing import Database
 from customerflow_partners.webhooks.store import Counts
 from customerflow_shared import database
 
-from .receiver import Received, receiving, status, taking
+from .receiver import Received, Receiver, receiving, status, taking
 from .webhook_world import MASTER, World, customers, until
 from .webhook_world import world as worlds
 
@@ -57,6 +58,10 @@ async def expire_leases(world: World) -> None:
         await session.commit()
 
 
+def has_taken(receiver: Receiver, enough: int) -> bool:
+    return len(receiver.taken) >= enough
+
+
 async def test_workers_that_are_killed_in_the_middle_lose_nothing(
     world: World, migrated: Database, cf_amqp_url: str
 ) -> None:
@@ -74,8 +79,7 @@ async def test_workers_that_are_killed_in_the_middle_lose_nothing(
         for killed in range(kills):
             async with worker(migrated, cf_amqp_url) as process:
                 await world.tell(*random.choices([ana, *others], k=150))
-                enough = len(receiver.taken) + 50
-                await until(lambda enough=enough: len(receiver.taken) >= enough)  # type: ignore[misc]
+                await until(partial(has_taken, receiver, len(receiver.taken) + 50))
                 process.send_signal(signal.SIGKILL)
                 await process.wait()
             await expire_leases(world)

@@ -3,6 +3,7 @@
 import secrets
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -21,6 +22,7 @@ from customerflow_partners.webhooks.store import (
 from customerflow_shared import database
 from customerflow_shared.ids import uuid7
 from customerflow_shared.views import timestamp
+from msgspec.structs import replace
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 NOW = datetime(2026, 11, 22, 15, 4, 5, 123_000, tzinfo=UTC)
@@ -41,17 +43,17 @@ def store(engine: AsyncEngine) -> Store:
     return Store(engine)
 
 
-def webhook(**changes: object) -> Webhook:
-    values: dict[str, object] = {
-        "id": uuid7(),
-        "url": "https://example.com/hook?a=%20b&c='\"\\",
-        "routing_keys": ("customer.#", "customer.erased.v1"),
-        "description": "Ana's — 🎉 'quoted' %s",
-        "state": State.ACTIVE,
-        "key_check": secrets.token_bytes(16),
-        "created_at": NOW,
-    }
-    return Webhook(**(values | changes))  # type: ignore[arg-type]
+def webhook(**changes: Any) -> Webhook:
+    one = Webhook(
+        id=uuid7(),
+        url="https://example.com/hook?a=%20b&c='\"\\",
+        routing_keys=("customer.#", "customer.erased.v1"),
+        description="Ana's — 🎉 'quoted' %s",
+        state=State.ACTIVE,
+        key_check=secrets.token_bytes(16),
+        created_at=NOW,
+    )
+    return replace(one, **changes)
 
 
 def event(customer: UUID) -> Event:
