@@ -330,7 +330,8 @@ class ReadModel:
     async def load(self, generation: str, customers: Sequence[UUID]) -> list[bytes | None]:
         if not customers:
             return []
-        found = await self.redis.mget([views.customer_key(generation, one) for one in customers])
+        with conventions.asking(tracer, SYSTEM, "MGET", "views", batch=len(customers)), suppress_instrumentation():
+            found = await self.redis.mget([views.customer_key(generation, one) for one in customers])
         return cast(list[bytes | None], found)  # a client without decode_responses gives bytes
 
     async def look(self, generation: str | None, customers: Collection[UUID]) -> Look:
