@@ -10,8 +10,10 @@ import httpx
 import pytest
 from blackbox.customers import Customer, Customers
 from blackbox.feed import Feed
+from blackbox.outside import Outside
 from blackbox.sink import Sink
 from blackbox.system import Incomplete, System, given, started
+from customerflow_local.flag_file import FlagFile
 from customerflow_local.instance import RUN
 from customerflow_local.stack import Stack
 
@@ -80,6 +82,22 @@ async def own_stack(system: System, sink: Sink) -> AsyncIterator[Stack]:
     yield system.stack
     if not await all_ready(system):
         await asyncio.to_thread(started, system.stack, sink.settings)
+
+
+@pytest.fixture
+def switches(own_stack: Stack) -> Iterator[FlagFile]:
+    """What the test switches; afterwards everything is as shipped."""
+    path = own_stack.instance.folder / "flags.json"
+    shipped = path.read_text(encoding="utf-8")
+    switches = FlagFile(path)
+    yield switches
+    switches.write(shipped)
+
+
+@pytest.fixture
+async def outside(system: System) -> AsyncIterator[Outside]:
+    async with Outside(system.provider) as outside:
+        yield outside
 
 
 async def all_ready(system: System) -> bool:

@@ -56,7 +56,7 @@ async def test_without_rabbitmq_commands_succeed_and_arrive_later(
                 problem(answer, 503, "projection-behind")
                 assert int(answer.headers["Retry-After"]) >= 1
         await says([*system.commands, system.query], ready=True)
-        await says([*system.relays, *system.projectors], ready=False, because="rabbitmq")
+        await says([*system.relays, *system.projectors, system.notifications], ready=False, because="rabbitmq")
     await all_seen(customers, changed, within=30)
     await says(system.programs, ready=True)
 
@@ -75,7 +75,7 @@ async def test_without_redis_commands_succeed_and_queries_say_unavailable(
             assert int(answer.headers["Retry-After"]) >= 1
             assert time.monotonic() - started < 5
             assert (await customers.get(customer, method="HEAD")).status_code == 503
-        await says([*system.commands, *system.relays], ready=True)
+        await says([*system.commands, *system.relays, system.notifications], ready=True)
         await says([system.query, *system.projectors], ready=False, because="redis")
     await all_seen(customers, [known, *changed], within=30)
     await says(system.programs, ready=True)
@@ -103,7 +103,7 @@ async def test_without_mysql_queries_succeed_and_commands_say_unavailable(
     async with without(own_stack, "mysql"):
         assert (await customers.read(known))["version"] == 1
         await refused(known)
-        await says([system.query], ready=True)
+        await says([system.query, system.notifications], ready=True)
         await says([*system.commands, *system.relays], ready=False, because="mysql")
 
     async def works_again() -> Customer:

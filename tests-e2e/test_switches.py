@@ -3,10 +3,8 @@
 import asyncio
 import json
 import time
-from collections.abc import Iterator
 
 import httpx
-import pytest
 from blackbox.customers import Customers
 from blackbox.feed import Feed
 from blackbox.load import all_seen, light_load, read_model_equals_fold
@@ -14,19 +12,9 @@ from blackbox.problems import problem
 from blackbox.system import System
 from blackbox.waiting import eventually
 from customerflow_local.flag_file import FlagFile
-from customerflow_local.stack import Stack
 
 EFFECT = 2.0  # seconds
 FLAG = "verify-email-at-registration"
-
-
-@pytest.fixture
-def switches(own_stack: Stack) -> Iterator[FlagFile]:
-    path = own_stack.instance.folder / "flags.json"
-    shipped = path.read_text(encoding="utf-8")
-    switches = FlagFile(path)
-    yield switches
-    switches.write(shipped)
 
 
 async def says(url: str, *paused: str) -> None:
