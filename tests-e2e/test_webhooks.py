@@ -6,13 +6,11 @@ import httpx
 from blackbox.customers import Customers, Json
 from blackbox.hook import Hook, verifies
 from blackbox.load import many
-from blackbox.partner import Operator
+from blackbox.partner import WEBHOOKS, Operator
 from blackbox.problems import problem
 from blackbox.system import System
 from blackbox.waiting import eventually
 from customerflow_local.stack import Stack
-
-WEBHOOKS = "/internal/webhooks"
 
 
 async def told(operator: httpx.AsyncClient, method: str, at: str = "", **request: Any) -> Json:

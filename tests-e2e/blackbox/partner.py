@@ -13,6 +13,7 @@ from blackbox.subscriber import connected
 from blackbox.system import System
 
 SUBSCRIPTIONS: Final = "/internal/subscriptions"
+WEBHOOKS: Final = "/internal/webhooks"
 
 
 class Operator(httpx.AsyncClient):
