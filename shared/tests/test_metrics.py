@@ -204,3 +204,21 @@ def test_a_program_tells_of_itself() -> None:
     assert found["process_cpu_time_seconds_total", (("cpu_mode", "user"),)] > 0
     assert found["process_memory_usage_bytes", ()] > 10_000_000
     assert found["process_uptime_seconds", ()] > 0
+
+
+def test_of_a_gauge_what_is_not_measured_any_more_is_not_told() -> None:
+    gauge = Gauge("test.length", "{thing}", "Things.", ["where"])
+    gauge.only({("here",): 1, ("there",): 2, ("somewhere",): None})
+    gauge.only({("there",): 3, ("elsewhere",): 4})
+    assert sorted((labels["where"], length) for length, labels in gauge.observe()) == [("elsewhere", 4), ("there", 3)]
+
+
+def test_a_gauge_whose_labels_come_and_go_keeps_those_that_are_there() -> None:
+    gauge = Gauge("test.length", "{thing}", "Things.", ["where"])
+    for number in range(3):
+        gauge.only({(f"{number}-{place}",): place for place in range(metrics.MOST_POINTS)})
+    assert len({labels["where"] for _, labels in gauge.observe()}) == metrics.MOST_POINTS
+    gauge.only({(str(place),): place for place in range(2 * metrics.MOST_POINTS)})
+    assert len([*gauge.observe()]) == metrics.MOST_POINTS + 1
+    gauge.only({("here",): 1})
+    assert [*gauge.observe()] == [(1, {"where": "here"})]

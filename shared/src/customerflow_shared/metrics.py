@@ -147,6 +147,13 @@ class Gauge(Instrument):
         key = values if values in self._points else self._key(values)
         self._points[key] = reading
 
+    def only(self, measured: Mapping[Labels, float | None]) -> None:
+        """This was measured last, and of all else nothing is known any more."""
+        for values in self._points.keys() - measured.keys():
+            del self._points[values]
+        for values, one in measured.items():
+            self.set(one, *values)
+
     def value(self, *values: Label) -> float | None:
         reading = self._points.get(values)
         return reading() if reading else None

@@ -41,6 +41,11 @@ def rate(metric: str, by: str, where: str = "") -> str:
     return f"sum by ({by}) (rate({metric}{{{where}}}[$__rate_interval]))"
 
 
+def _of_each(gauge: str) -> str:
+    """By subscription: several processes tell the same."""
+    return f"max by (customerflow_subscription) ({gauge})"
+
+
 _REQUESTS = "http_server_request_duration_seconds"
 _ERRORS = 'http_response_status_code=~"5.."'
 
@@ -250,6 +255,83 @@ PARTNERS = (
         },
         "Integration events, by what the broker has answered: a queue that refuses holds up others.",
     ),
+    Panel(
+        "Waiting for partners",
+        "short",
+        {"{{customerflow_subscription}}": _of_each("customerflow_partner_queue_backlog")},
+        "Messages in the queue of each subscription, those included that its partner has in hand.",
+    ),
+    Panel(
+        "Partners' queues: how full",
+        "percentunit",
+        {"{{customerflow_subscription}}": _of_each("customerflow_partner_queue_fullness")},
+        "Of its limit in messages or in bytes, whichever is nearer. When it is full the oldest are dropped.",
+    ),
+    Panel(
+        "Dead letters of partners",
+        "short",
+        {"{{customerflow_subscription}}": _of_each("customerflow_partner_queue_dead_letters")},
+        "Refused by the partner, dropped or too old.",
+    ),
+    Panel(
+        "Partners that read",
+        "short",
+        {"{{customerflow_subscription}}": _of_each("customerflow_partner_queue_consumers")},
+        "Consumers of each queue.",
+    ),
+    Panel(
+        "Webhooks: attempts, by what became of them",
+        "cps",
+        {"{{customerflow_outcome}}": rate("customerflow_webhook_deliveries_total", "customerflow_outcome")},
+    ),
+    Panel("Webhooks: an attempt takes", "s", quantiles("customerflow_webhook_attempt_duration_seconds")),
+    Panel(
+        "Webhooks: failed attempts",
+        "cps",
+        {
+            "{{error_type}}": rate(
+                "customerflow_webhook_attempt_duration_seconds_count", "error_type", 'customerflow_outcome!="delivered"'
+            ),
+            "probes: {{customerflow_outcome}}": rate("customerflow_webhook_probes_total", "customerflow_outcome"),
+        },
+    ),
+    Panel(
+        "Webhooks, by state",
+        "short",
+        {
+            "{{customerflow_webhook_state}} {{customerflow_reason}}": (
+                "max by (customerflow_webhook_state, customerflow_reason) (customerflow_webhooks)"
+            )
+        },
+    ),
+    Panel(
+        "Webhooks: what waits",
+        "short",
+        {
+            "in their queues": "max(customerflow_webhook_backlog)",
+            "to be tried again": "max(customerflow_webhook_pending)",
+            "dead": "max(customerflow_webhook_dead)",
+        },
+    ),
+    Panel(
+        "Webhooks: since when",
+        "s",
+        {
+            "the oldest that waits": "max(customerflow_webhook_pending_oldest_age_seconds)",
+            "one fails altogether": "max(customerflow_webhook_failing_age_seconds)",
+        },
+    ),
+    Panel(
+        "Replays",
+        "short",
+        {
+            "running": "sum(customerflow_replays_running)",
+            "{{customerflow_outcome}} in five minutes": (
+                "sum by (customerflow_outcome) (increase(customerflow_replays_ended_total[5m]))"
+            ),
+        },
+    ),
+    Panel("Events replayed", "cps", {"events": "sum(rate(customerflow_replay_events_total[$__rate_interval]))"}),
     Panel(
         "Partners' service: requests",
         "reqps",

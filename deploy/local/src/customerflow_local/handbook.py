@@ -25,6 +25,7 @@ INSTRUMENTED = (
     "customerflow_projector.app",
     "customerflow_query.app",
     "customerflow_notifications.app",
+    "customerflow_partners.app",
 )
 """Whoever has imported these has every instrument."""
 _BEGIN, _END = "<!-- made of alerts.yml by `make handbook` -->", "<!-- end -->"

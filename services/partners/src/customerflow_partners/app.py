@@ -14,7 +14,7 @@ from customerflow_shared import database, requests, service, settings
 from customerflow_shared.settings import AmqpUrl, HttpUrl, Listen, LogLevel, MysqlUrl, Port, Token
 from litestar import Litestar, Router
 
-from customerflow_partners import api, feed, management
+from customerflow_partners import api, feed, management, watch
 from customerflow_partners.dead_letters import DeadLetters
 from customerflow_partners.feed import Feed
 from customerflow_partners.keeping import Subscriptions
@@ -136,6 +136,8 @@ def partners(config: PartnersSettings) -> tuple[Litestar, service.Health]:
             stack.push_async_callback(http.aclose)
             stack.push_async_callback(feed_http.aclose)
             await stack.enter_async_context(service.background("replays", runner.run))
+            await stack.enter_async_context(service.background("queues watch", partial(watch.queues, broker)))
+            await stack.enter_async_context(service.background("webhooks watch", partial(watch.webhooks, engine)))
             if owner_url := config.partners_mysql_owner_url:
                 migrate = partial(SCHEMA.migrate_when_possible, owner_url, config.partners_mysql_url)
                 await stack.enter_async_context(service.background("migration", migrate))

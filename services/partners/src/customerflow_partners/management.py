@@ -66,6 +66,16 @@ class Numbers(NamedTuple):
     consumers: int | None
 
 
+class Length(NamedTuple):
+    """Of a queue, some seconds old: what is in it, taken or not, and which share of its limits that
+    is; None: RabbitMQ does not know yet, or there is no limit.
+    """
+
+    messages: int | None
+    share: float | None
+    consumers: int | None
+
+
 class History(NamedTuple):
     """Of a queue: how many messages had come in, ever, and how many were there."""
 
@@ -101,6 +111,20 @@ class _Queue(Struct, frozen=True):
     messages_ready: int | None = None
     messages_unacknowledged: int | None = None
     consumers: int | None = None
+
+
+class _Filled(Struct, frozen=True):
+    name: str
+    arguments: dict[str, Any] = {}
+    messages: int | None = None
+    message_bytes: int | None = None
+    consumers: int | None = None
+
+    @property
+    def share(self) -> float | None:
+        held = (("x-max-length", self.messages), ("x-max-length-bytes", self.message_bytes))
+        limited = [(limit, some) for name, some in held if isinstance(limit := self.arguments.get(name), int)]
+        return max((some / max(1, limit) for limit, some in limited if some is not None), default=None)
 
 
 class _Binding(Struct, frozen=True):
@@ -221,6 +245,14 @@ class Management:
             if named_by_queue(one.name)
         }
         return Snapshot(self._joined(queues, bindings, users, permissions, topics), numbers)
+
+    async def lengths(self) -> Mapping[str, Length]:
+        """Of all queues, by their full names. Raises also NoVirtualHost."""
+        columns = "name,arguments,messages,message_bytes,consumers"
+        answer = await self._ask("GET", "queues", self._vhost, columns=columns)
+        if answer.status_code == 404:
+            raise NoVirtualHost
+        return {one.name: Length(one.messages, one.share, one.consumers) for one in _read(answer, list[_Filled])}
 
     async def perform(self, step: Step, password: str) -> None:
         """Of the password only a salted hash is sent. Raises also Refused."""

@@ -13,7 +13,7 @@ from typing import TypeVar
 from uuid import UUID
 
 import structlog
-from customerflow_shared import messaging, patience, telemetry
+from customerflow_shared import messaging, metrics, patience, telemetry
 from customerflow_shared.database import DatabaseUnavailable
 from customerflow_shared.patience import Patience
 from msgspec import UNSET
@@ -43,6 +43,14 @@ LONGEST_PAUSE = 5.0
 
 HEADER = "customerflow-replay"
 
+_running = metrics.gauge("customerflow.replays.running", "{replay}", "Replays that this process runs.")
+_ended = metrics.counter(
+    "customerflow.replays.ended", "{replay}", "Replays that have come to their end.", ["customerflow.outcome"]
+)
+_replayed = metrics.counter("customerflow.replay.events", "{event}", "Events that were published once more.")
+for _state in (State.COMPLETED, State.FAILED):
+    _ended.begin(_state)
+
 
 class Stopped(Exception):
     """Paused, cancelled, or no longer ours."""
@@ -71,6 +79,7 @@ class Runner:
         self._only: UUID | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._patience = Patience("replays")
+        _running.read(self._tasks.__len__)
 
     async def run(self, only: UUID | None = None) -> None:
         self._only = only
@@ -98,6 +107,7 @@ class Runner:
             state, reason = await Replaying(held, self._replays, self._feed, self._management, self._amqp_url).run()
             if state is not None:
                 await self._replays.finish(held, state, reason)
+                _ended.add(1, state)
                 log.info("replay ends", **told, state=str(state), reason=reason, published=held.standing.published)
         except (Lost, DatabaseUnavailable) as error:
             log.warning("replay is left to others", **told, why=telemetry.describe(error))
@@ -250,6 +260,7 @@ class Replaying:
             # what a pause has cost is not made up for: within any second there is no more than the rate and one batch
             self._next_at = time.monotonic() + len(part) / self._held.asked.rate
             await publisher.publish(part, {HEADER: str(self._held.id)})
+            _replayed.add(len(part))
 
     async def _room(self, publisher: Publisher) -> int:
         """Asked for again before each wave, unless there was plenty a moment ago."""

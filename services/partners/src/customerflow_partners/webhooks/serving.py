@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime, timedelta
+from time import perf_counter
 from typing import NamedTuple
 from uuid import UUID
 
@@ -19,10 +20,10 @@ from aio_pika.abc import AbstractConnection
 from aiormq.abc import AbstractChannel as RawChannel
 from aiormq.abc import DeliveredMessage
 from aiormq.exceptions import AMQPError, ChannelInvalidStateError
-from customerflow_shared import patience, telemetry
+from customerflow_shared import conventions, patience, telemetry
 from customerflow_shared.patience import Patience
 
-from customerflow_partners.webhooks import queues, schedule, signing
+from customerflow_partners.webhooks import measures, queues, schedule, signing
 from customerflow_partners.webhooks.addresses import AddressRefused
 from customerflow_partners.webhooks.sending import ATTEMPT_SECONDS, Delivered, Failed, Gone, Outcome, Outgoing, Sender
 from customerflow_partners.webhooks.store import Event, Held, LeaseLost, Reason, Served, Webhook
@@ -269,6 +270,7 @@ class _Session:
         """Does not wait before the event is in its lane: deliveries come one by one, and so they are to stay."""
         tag = message.delivery_tag
         assert tag is not None, "only an answer that there is no message has none"
+        conventions.CONSUMED.add(1, measures.QUEUES)
         try:
             event = read(message.body)
         except msgspec.DecodeError:
@@ -349,7 +351,9 @@ class _Session:
             if self._serving.lease.left() < ATTEMPT_SECONDS:
                 self.over.set()
                 raise _Over
+            begun = perf_counter()
             outcome = await self._sender.send(event.body, self._serving.signed(event), self._now)
+            measures.attempted(outcome, perf_counter() - begun, probing=self._probing)
             await self._judge(event.customer, outcome)
         match outcome:
             case Delivered():
@@ -403,6 +407,7 @@ class _Session:
 
     def _tell(self, event: Event, failure: Failed, attempts: int) -> None:
         dead = attempts >= schedule.ATTEMPTS
+        measures.put_off(dead=dead)
         self._serving.log.warning(
             "delivery dead" if dead else "customer held",
             customer_id=str(event.customer),
