@@ -19,7 +19,7 @@ from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExport
 from opentelemetry.proto.trace.v1.trace_pb2 import ScopeSpans, Span
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExportResult
-from opentelemetry.trace import SpanKind, Status, StatusCode
+from opentelemetry.trace import Link, SpanKind, Status, StatusCode
 
 _KINDS = {
     SpanKind.INTERNAL: Span.SPAN_KIND_INTERNAL,
@@ -93,8 +93,7 @@ def _span(span: ReadableSpan) -> bytes:
         pack("<Q", span.end_time),
     ]
     parts += [_attribute(name, value) for name, value in attributes]
-    for link in _encode_links(span.links) or ():
-        parts.append(_field(13, link.SerializeToString()))
+    parts += [_field(13, _link(link)) for link in span.links]
     parts.append(_status(span.status.status_code, span.status.description))
     # that it is known whether the parent is elsewhere, and whether it is
     parts.append(b"\x85\x01" + pack("<I", 0x300 if parent and parent.is_remote else 0x100))
@@ -102,6 +101,17 @@ def _span(span: ReadableSpan) -> bytes:
         if dropped:
             parts.append(_varint(number << 3) + _varint(dropped))
     return b"".join(parts)
+
+
+def _link(link: Link) -> bytes:
+    context = link.context
+    if link.attributes or link.dropped_attributes:
+        (theirs,) = _encode_links([link])
+        serialized: bytes = theirs.SerializeToString()
+        return serialized
+    flags = pack("<I", 0x300 if context.is_remote else 0x100)
+    ids = context.trace_id.to_bytes(16, "big"), context.span_id.to_bytes(8, "big")
+    return b"\x0a\x10%b\x12\x08%b\x35%b" % (*ids, flags)
 
 
 @lru_cache(maxsize=2048, typed=True)
