@@ -83,7 +83,9 @@ async def test_every_scenario_is_measured_judged_told_and_drawn() -> None:
     assert judged == [
         "queries: CustomerFlow, one customer / bare ASGI, constant answer, answers/s",
         "telemetry: commands, on / commands, off, commands/s",
+        "telemetry: commands, off / commands, on, CPU, ms each",
         "telemetry: reads, on / reads, off, answers/s",
+        "telemetry: reads, off / reads, on, CPU, ms each",
         "commands: CustomerFlow's command API / bare driver, commands/s",
         "commands: CustomerFlow at half of its rate, p50, ms",
         "commands: CustomerFlow at half of its rate, p99, ms",
