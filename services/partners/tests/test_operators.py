@@ -12,7 +12,7 @@ from urllib.parse import urlsplit, urlunsplit
 import httpx
 import pytest
 import structlog
-from customerflow_partners import management
+from customerflow_partners import api, management
 from customerflow_partners.api import subscriptions
 from customerflow_partners.keeping import Credentials, Subscriptions
 from customerflow_partners.management import Management, hash_of, is_hash_of
@@ -39,7 +39,7 @@ async def operator_at(management_url: str, vhost: str = "/") -> AsyncIterator[ht
                 Router("/", route_handlers=subscriptions.ROUTES, guards=[requests.with_token(TOKEN, "Send it.")])
             ],
             health=service.Health({"rabbitmq": broker.check}),
-            translations=subscriptions.TRANSLATIONS,
+            translations=api.TRANSLATIONS,
             dependencies={"kept": Subscriptions(broker)},
         )
         async with httpx.AsyncClient(

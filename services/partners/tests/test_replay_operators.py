@@ -15,7 +15,8 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 import uvicorn
-from customerflow_partners.api import dead_letters, replays, subscriptions
+from customerflow_partners import api
+from customerflow_partners.api import dead_letters, replays
 from customerflow_partners.dead_letters import DeadLetters
 from customerflow_partners.feed import Feed
 from customerflow_partners.keeping import Subscriptions
@@ -49,7 +50,7 @@ async def operator(broker: Broker, migrated: Database) -> AsyncIterator[httpx.As
             )
         ],
         health=service.Health({}),
-        translations={**subscriptions.TRANSLATIONS, **replays.TRANSLATIONS, **dead_letters.TRANSLATIONS},
+        translations=api.TRANSLATIONS,
         dependencies={
             "kept": Subscriptions(broker.management),
             "management": broker.management,

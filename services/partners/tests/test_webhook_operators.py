@@ -15,7 +15,7 @@ import httpx
 import pytest
 import structlog
 from customerflow_local.testing import Database
-from customerflow_partners.api import webhooks as routes
+from customerflow_partners import api
 from customerflow_partners.webhooks import schedule, sending, serving, signing, worker
 from customerflow_partners.webhooks.keeping import Webhooks
 from customerflow_partners.webhooks.sending import Outgoing
@@ -56,9 +56,9 @@ async def operator_of(
     served = service.create(
         "Partners",
         "The routes of webhooks alone.",
-        handlers=[Router("/", route_handlers=routes.ROUTES, guards=[requests.with_token(TOKEN, "Send it.")])],
+        handlers=[Router("/", route_handlers=api.WEBHOOK_ROUTES, guards=[requests.with_token(TOKEN, "Send it.")])],
         health=service.Health({}),
-        translations=routes.TRANSLATIONS,
+        translations=api.TRANSLATIONS,
         dependencies={"hooks": Webhooks(engine, amqp_url, Keys(key), outgoing)},
     )
     async with httpx.AsyncClient(
