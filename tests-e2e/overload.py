@@ -222,7 +222,7 @@ class Findings:
             yield "Nothing was refused: that was no overload."
         if not self.accepted or len(self.accepted) < 0.5 * self.capacity * self.seconds:
             yield f"Only {len(self.accepted) / self.seconds:.0f} of {self.capacity:.0f} a second were accepted."
-        elif _p99(self.accepted) > ACCEPTED_WITHIN:
+        if _p99(self.accepted) > ACCEPTED_WITHIN:
             yield f"What was accepted took {_p99(self.accepted):.2f} s."
         if self.refused and _p99(self.refused) > REFUSED_WITHIN:
             yield f"Who was refused was told so after {_p99(self.refused):.2f} s."
