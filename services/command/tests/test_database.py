@@ -11,7 +11,10 @@ from customerflow_shared import database
 from customerflow_shared.database import DatabaseRefused, DatabaseUnavailable, SchemaNotReady
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from customerflow_local.testing import Database, Servers
+    from sqlalchemy.ext.asyncio import AsyncEngine
 
     from services.command.tests.conftest import WriteSide
 
@@ -123,3 +126,47 @@ async def test_a_database_that_is_not_there_is_unavailable() -> None:
     with pytest.raises(SchemaNotReady):
         await SCHEMA.check(engine)
     await engine.dispose()
+
+
+@pytest.fixture
+async def two_rows(cf_servers: Servers) -> AsyncIterator[AsyncEngine]:
+    with cf_servers.database() as fresh:
+        engine = database.open_engine(fresh.owner_url)
+        async with database.session(engine) as session:
+            await session.run("CREATE TABLE pair (id INT PRIMARY KEY, value INT NOT NULL)")
+            await session.run("INSERT INTO pair VALUES (1, 0), (2, 0)")
+            await session.commit()
+        yield engine
+        await engine.dispose()
+
+
+async def test_a_transaction_that_was_undone_for_another_is_carried_out_again(two_rows: AsyncEngine) -> None:
+    meeting, begun = asyncio.Barrier(2), []
+
+    @database.again_after_deadlock
+    async def change(*rows: int) -> None:
+        begun.append(rows)
+        async with database.session(two_rows) as session:
+            for row in rows:
+                await session.run("UPDATE pair SET value = value + 1 WHERE id = %s", (row,))
+                if len(begun) <= 2 and row == rows[0]:
+                    await meeting.wait()  # each has what the other wants
+            await session.commit()
+
+    await asyncio.gather(change(1, 2), change(2, 1))
+    assert len(begun) == 3
+    async with database.session(two_rows) as session:
+        assert await session.rows("SELECT value FROM pair") == [(2,), (2,)]
+
+
+async def test_a_lock_that_is_not_to_be_had_is_a_database_that_is_not_available(two_rows: AsyncEngine) -> None:
+    @database.again_after_deadlock
+    async def change() -> None:
+        async with database.session(two_rows) as session:
+            await session.run("SET innodb_lock_wait_timeout = 1")
+            await session.run("UPDATE pair SET value = 7 WHERE id = 1")
+
+    async with database.session(two_rows) as held:
+        await held.run("UPDATE pair SET value = 1 WHERE id = 1")
+        with pytest.raises(DatabaseUnavailable):
+            await change()

@@ -7,12 +7,12 @@ because SQLAlchemy's own cost per statement is larger than the server's.
 import asyncio
 import re
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from datetime import UTC, datetime
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 from weakref import WeakSet
 
 import structlog
@@ -47,6 +47,10 @@ DUPLICATE_ENTRY = 1062
 DEADLOCK = 1213
 LOCK_WAIT_TIMEOUT = 1205
 ACTED_ON = {DUPLICATE_ENTRY, DEADLOCK, LOCK_WAIT_TIMEOUT}
+DEADLOCKS = 5  # in a row, of one transaction
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 class DatabaseUnavailable(Exception):
@@ -172,6 +176,27 @@ async def session(engine: AsyncEngine) -> AsyncIterator[Session]:
             yield opened
     finally:
         await kept.close()
+
+
+def again_after_deadlock(transaction: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:
+    """For a function that is one transaction and does nothing else: if the server has undone it for another's sake, it
+    is carried out again. Raises DatabaseUnavailable if that does not end, or a lock is not to be had.
+    """
+
+    @wraps(transaction)
+    async def again(*arguments: P.args, **options: P.kwargs) -> T:
+        for _ in range(DEADLOCKS):
+            try:
+                return await transaction(*arguments, **options)
+            except (SQLAlchemyError, DriverError) as error:
+                if (number := error_number(error)) == LOCK_WAIT_TIMEOUT:
+                    break
+                if number != DEADLOCK:
+                    raise
+        log.warning("the database is too busy", number=number)
+        raise DatabaseUnavailable
+
+    return again
 
 
 class KeptConnection:

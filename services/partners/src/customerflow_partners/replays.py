@@ -234,6 +234,7 @@ class Replays:
             )
         return [UUID(bytes=row[0]) for row in rows]
 
+    @database.again_after_deadlock
     async def take(self, replay_id: UUID, holder: str) -> Held | None:
         """None: somebody else has it, or it is not to run."""
         asked_at = time.monotonic()
@@ -261,6 +262,7 @@ class Replays:
             noted=(asked_at, row.published),
         )
 
+    @database.again_after_deadlock
     async def note(self, held: Held) -> State:
         """How far it is; and go on holding it. Returns what it is to be. Raises Lost."""
         asked_at = time.monotonic()
@@ -271,6 +273,7 @@ class Replays:
         held.until = asked_at + LEASE_SECONDS - MARGIN
         return State(rows[0][0])
 
+    @database.again_after_deadlock
     async def finish(self, held: Held, state: State, reason: str | None = None) -> None:
         """Unless it has been paused or cancelled meanwhile. Raises Lost."""
         async with database.session(self._engine) as session:
@@ -282,6 +285,7 @@ class Replays:
             )
             await session.commit()
 
+    @database.again_after_deadlock
     async def give_back(self, held: Held) -> None:
         """For somebody else to go on, at once. Raises Lost."""
         async with database.session(self._engine) as session:
@@ -302,6 +306,7 @@ class Replays:
         if not written:
             raise Lost
 
+    @database.again_after_deadlock
     async def _turn(
         self, subscription: str, replay_id: UUID, state: State, of: Sequence[State], *, unfinished: bool
     ) -> Replay:

@@ -152,6 +152,7 @@ class Store:
         """By age."""
         return await self._found("ORDER BY id")
 
+    @database.again_after_deadlock
     async def change(self, webhook: UUID, values: Mapping[str, Any], expected: int | None = None) -> bool:
         """Columns of the row, and its revision; False if it is not of the expected one. Raises NoWebhook if it is gone,
         or going.
@@ -168,6 +169,7 @@ class Store:
             raise NoWebhook
         return changed > 0
 
+    @database.again_after_deadlock
     async def unbound(self, one: Webhook) -> None:
         """None of its stale keys is bound any more."""
         async with database.session(self._engine) as session:
@@ -176,6 +178,7 @@ class Store:
             )
             await session.commit()
 
+    @database.again_after_deadlock
     async def enable(self, webhook: UUID, now: datetime) -> None:
         """What is held is tried at once. Raises NoWebhook."""
         async with database.session(self._engine) as session:
@@ -191,6 +194,7 @@ class Store:
         if not changed and (await self.find(webhook)).state is not State.ACTIVE:
             raise NoWebhook
 
+    @database.again_after_deadlock
     async def delete(self, webhook: UUID) -> None:
         """The row and its deliveries; of many deliveries some at a time."""
         async with database.session(self._engine) as session:
@@ -221,6 +225,7 @@ class Store:
             )
         return [_delivery(row) for row in rows]
 
+    @database.again_after_deadlock
     async def retry(self, webhook: UUID, delivery: int, now: datetime) -> bool:
         """At once, if it is its customer's first; of a dead one all attempts are made again."""
         async with database.session(self._engine) as session:
@@ -234,19 +239,21 @@ class Store:
             await session.commit()
         return found > 0
 
+    @database.again_after_deadlock
     async def retry_all(self, webhook: UUID, now: datetime) -> int:
         """How many."""
         async with database.session(self._engine) as session:
+            await _unpause(session, webhook)  # first, as whoever serves it begins there
             revived = await session.run(
                 "UPDATE cf_webhook_deliveries SET state = 'held', attempts = 0 "
                 "WHERE webhook_id = %s AND state = 'dead'",
                 (webhook.bytes,),
             )
             held = await _all_due(session, webhook, now)
-            await _unpause(session, webhook)
             await session.commit()
         return max(revived, held)
 
+    @database.again_after_deadlock
     async def discard(self, webhook: UUID, delivery: int) -> Delivery | None:
         """What it was."""
         async with database.session(self._engine) as session:
@@ -261,6 +268,7 @@ class Store:
 
     # whose turn it is
 
+    @database.again_after_deadlock
     async def renew(self, holder: str) -> Mapping[UUID, int]:
         """The tokens of all that it holds, for `LEASE_SECONDS` from when this was asked."""
         async with database.session(self._engine) as session:
@@ -277,6 +285,7 @@ class Store:
             rows = await session.rows("SELECT id, token FROM cf_webhooks WHERE holder = %s", (holder,))
         return {UUID(bytes=webhook): int(token) for webhook, token in rows}
 
+    @database.again_after_deadlock
     async def take(self, webhook: UUID, holder: str) -> bool:
         """Whether it was free."""
         async with database.session(self._engine) as session:
@@ -289,6 +298,7 @@ class Store:
             await session.commit()
         return taken > 0
 
+    @database.again_after_deadlock
     async def give_back(self, webhook: UUID, token: int) -> None:
         async with database.session(self._engine) as session:
             await session.run(
@@ -354,6 +364,7 @@ class Served:
             return Held(place, Event(UUID(bytes=event), customer, kind, bytes(body)), attempts, _moment(due))
         return None
 
+    @database.again_after_deadlock
     async def hold(
         self, event: Event, now: datetime, failure: Failed | None = None, due: datetime | None = None
     ) -> None:
@@ -378,11 +389,13 @@ class Served:
                 ),
             )
 
+    @database.again_after_deadlock
     async def forget(self, delivery: int) -> None:
         """It has been delivered."""
         async with self._fenced() as session:
             await session.run("DELETE FROM cf_webhook_deliveries WHERE id = %s", (delivery,))
 
+    @database.again_after_deadlock
     async def postpone(self, held: Held, now: datetime, failure: Failed, due: datetime | None) -> None:
         """It has failed once more; without another time for it, it is dead."""
         async with self._fenced() as session:
@@ -395,6 +408,7 @@ class Served:
                 ),
             )
 
+    @database.again_after_deadlock
     async def succeeded(self, now: datetime, status: int) -> None:
         await self._note(
             "failing_since = NULL, failures = 0, paused_until = NULL, last_success_at = %s, last_status = %s, "
@@ -403,6 +417,7 @@ class Served:
             status,
         )
 
+    @database.again_after_deadlock
     async def failed(self, now: datetime, failure: Failed) -> datetime:
         """Since when there has been no success."""
         async with database.session(self._engine) as session:
@@ -419,9 +434,11 @@ class Served:
             raise LeaseLost
         return _moment(rows[0][0]) or now
 
+    @database.again_after_deadlock
     async def paused(self, failures: int, until: datetime) -> None:
         await self._note("failures = %s, paused_until = %s", failures, until)
 
+    @database.again_after_deadlock
     async def disable(self, reason: Reason, now: datetime) -> None:
         await self._note(
             "state = 'disabled', disabled_reason = %s, disabled_at = %s, revision = revision + 1", str(reason), now
