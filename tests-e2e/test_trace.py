@@ -158,28 +158,6 @@ async def test_commands_that_share_the_work_have_whole_traces_that_are_linked(
         assert shared > 0, f"each {name} was of one command"
 
 
-async def test_a_read_s_trace_shows_what_it_has_asked_of_redis(
-    customers: Customers, system: System, sink: Sink
-) -> None:
-    customer = await customers.register()
-    await customers.read(customer)
-    read = Traced()
-    async with httpx.AsyncClient(trust_env=False) as client:
-        headers = {"traceparent": f"00-{read.trace}-{read.client}-01"}
-        answer = await client.get(f"{system.query}/v1/customers/{customer.id}", headers=headers)
-    assert answer.status_code == 200
-
-    async def exported() -> list[Span]:
-        spans = read.spans(sink)
-        assert sorted(span.name for span in spans) == ["GET /v1/customers/{customer_id}", "MGET views"]
-        return spans
-
-    request, asked = sorted(await eventually(exported, within=EXPORTED_WITHIN, every=0.5), key=lambda one: one.name)
-    assert (request.parent, asked.parent) == (read.client, request.span)
-    assert (request.kind, asked.kind, asked.service) == ("SERVER", "CLIENT", "customerflow-query")
-    assert request.begun <= asked.begun <= asked.ended <= request.ended
-
-
 async def test_no_attribute_holds_a_personal_value(customers: Customers, system: System, sink: Sink) -> None:
     command = Traced()
     token = f"canary{secrets.token_hex(6)}"

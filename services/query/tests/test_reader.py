@@ -8,15 +8,11 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from customerflow_query import read_model, reader
+from customerflow_query import read_model
 from customerflow_query.read_model import Freshness, ReadModel, ReadModelUnavailable, Rebuilding
 from customerflow_query.reader import LARGEST_FETCH, Reader
-from customerflow_shared import telemetry, views
+from customerflow_shared import views
 from customerflow_shared.views import Stored
-from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
-from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-from opentelemetry.trace import SpanKind, StatusCode, TraceFlags, use_span
 from redis.asyncio import Redis
 
 from .builders import ANA, BRUNO, GENERATION, NEXT, NOBODY, customer, erased, progress, publish, silent_server
@@ -263,95 +259,3 @@ async def test_thousands_of_cancelled_reads_give_nobody_anothers_answer(redis: R
 
     for _ in range(10):
         await asyncio.gather(*(impatient(one) for one in many))
-
-
-# --- traces -----------------------------------------------------------------------------------------------------------
-
-
-class Requests:
-    """What is read in requests, and the spans of what that asks of Redis."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, it: Documents) -> None:
-        self._exporter, provider, self._it = InMemorySpanExporter(), TracerProvider(), it
-        provider.add_span_processor(SimpleSpanProcessor(self._exporter))
-        self._tracer = provider.get_tracer("test")
-        monkeypatch.setattr(reader, "tracer", self._tracer)
-
-    async def recorded(self, customer_id: UUID) -> int:
-        """The span of the request."""
-        with self._tracer.start_as_current_span("GET") as span:
-            await self._it.read(customer_id)
-        return span.get_span_context().span_id
-
-    async def unrecorded(self, customer_id: UUID) -> None:
-        with use_span(telemetry.Unrecorded(1, TraceFlags(0), None)):
-            await self._it.read(customer_id)
-
-    def asked(self) -> dict[int | None, ReadableSpan]:
-        """By the span of the request for which it was."""
-        found = [one for one in self._exporter.get_finished_spans() if one.name != "GET"]
-        by_parent = {one.parent and one.parent.span_id: one for one in found}
-        assert len(by_parent) == len(found)
-        return by_parent
-
-
-async def test_a_trace_shows_what_was_asked_of_redis(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
-    await publish(redis, customer())
-    requests = Requests(monkeypatch, Documents(redis))
-    request = await requests.recorded(ANA)
-    ((parent, span),) = requests.asked().items()
-    assert (parent, span.name, span.kind) == (request, "MGET views", SpanKind.CLIENT)
-    assert span.attributes == {
-        "db.system.name": "redis",
-        "db.operation.name": "MGET",
-        "db.collection.name": "views",
-        "db.operation.batch.size": 1,
-    }
-
-
-async def test_what_is_asked_together_is_in_each_trace_that_is_recorded_and_linked(
-    redis: Redis, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    await publish(redis, customer(), customer(BRUNO))
-    requests = Requests(monkeypatch, Documents(redis))
-    reads = [requests.recorded(one) for one in (ANA, BRUNO, ANA)]
-    *recorded, _ = await asyncio.gather(*reads, *(requests.unrecorded(one) for one in (NOBODY, ANA)))
-    asked = requests.asked()
-    assert asked.keys() == {*recorded[:3]}
-    (lead,) = (one for one in asked.values() if len(one.links) == 2)
-    assert lead.attributes is not None
-    assert lead.attributes["db.operation.batch.size"] == 3
-    for other in asked.values():
-        if other is not lead:
-            assert [link.context for link in other.links] == [lead.context]
-
-
-async def test_each_command_is_in_the_traces_of_those_whom_it_is_for(
-    redis: Redis, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    many = [UUID(int=number) for number in range(LARGEST_FETCH + 5)]
-    await publish(redis, *map(customer, many))
-    requests = Requests(monkeypatch, Documents(redis))
-    await asyncio.gather(*map(requests.recorded, many))
-    sizes = [one.attributes["db.operation.batch.size"] for one in requests.asked().values() if one.attributes]
-    assert (sizes.count(LARGEST_FETCH), sizes.count(5)) == (LARGEST_FETCH, 5)
-
-
-async def test_of_requests_that_are_not_recorded_nothing_is_made(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
-    await publish(redis, customer())
-    requests = Requests(monkeypatch, Documents(redis))
-    await requests.unrecorded(ANA)
-    assert not requests.asked()
-
-
-async def test_a_trace_shows_that_redis_did_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
-    async with silent_server() as url:
-        silent = read_model.connect(url + "?socket_timeout=0.1")
-        requests = Requests(monkeypatch, Documents(silent))
-        with pytest.raises(ReadModelUnavailable):
-            await requests.recorded(ANA)
-        await silent.aclose()
-    (span,) = requests.asked().values()
-    assert span.status.status_code is StatusCode.ERROR
-    assert span.attributes is not None
-    assert span.attributes["error.type"] == "TimeoutError"

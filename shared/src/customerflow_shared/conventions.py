@@ -8,7 +8,6 @@ from time import perf_counter
 from typing import Final
 
 from opentelemetry.trace import SpanKind, Tracer, get_current_span
-from opentelemetry.util.types import AttributeValue
 
 from customerflow_shared import metrics, telemetry
 
@@ -70,7 +69,11 @@ def asking(tracer: Tracer, system: str, operation: str, collection: str = "", *,
         if not get_current_span().is_recording():
             yield
             return
-        attributes = question(system, operation, collection, batch=batch)
+        attributes: dict[str, str | int] = {"db.system.name": system, "db.operation.name": operation}
+        if collection:
+            attributes["db.collection.name"] = collection
+        if batch:
+            attributes["db.operation.batch.size"] = batch
         name = f"{operation} {collection}".rstrip()
         with telemetry.shared(tracer, name, kind=SpanKind.CLIENT, attributes=attributes):
             yield
@@ -79,16 +82,6 @@ def asking(tracer: Tracer, system: str, operation: str, collection: str = "", *,
         raise
     finally:
         measure(perf_counter() - begun, system, operation, collection, error)
-
-
-def question(system: str, operation: str, collection: str = "", *, batch: int = 0) -> dict[str, AttributeValue]:
-    """The attributes of a question's span."""
-    attributes: dict[str, AttributeValue] = {"db.system.name": system, "db.operation.name": operation}
-    if collection:
-        attributes["db.collection.name"] = collection
-    if batch:
-        attributes["db.operation.batch.size"] = batch
-    return attributes
 
 
 def measure(seconds: float, system: str, operation: str, collection: str = "", error: str = "") -> None:

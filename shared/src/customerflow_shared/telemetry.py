@@ -13,7 +13,7 @@ import re
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from types import TracebackType
@@ -32,12 +32,10 @@ from opentelemetry.sdk._logs.export import BatchLogRecordProcessor
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace import Span as RecordedSpan
-from opentelemetry.sdk.trace import Tracer as SdkTracer
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace import (
     Link,
     NonRecordingSpan,
-    ProxyTracer,
     Span,
     SpanContext,
     SpanKind,
@@ -218,44 +216,6 @@ def _tell_also(lead: RecordedSpan, told: SpanContext, parent: SpanContext) -> No
         instrumentation_scope=lead.instrumentation_scope,
     )
     lead._span_processor.on_end(span)
-
-
-def tell(
-    tracer: Tracer,
-    name: str,
-    parents: Sequence[SpanContext],
-    began: int,
-    *,
-    kind: SpanKind,
-    attributes: dict[str, AttributeValue],
-    failed: bool = False,
-) -> None:
-    """As `shared`, of what began then (nanoseconds since 1970), ends now, and had no spans in it: at a third of the
-    cost.
-    """
-    recording = tracer._tracer if isinstance(tracer, ProxyTracer) else tracer
-    if not isinstance(recording, SdkTracer):
-        return
-    contexts = [
-        SpanContext(one.trace_id, random.getrandbits(64) or 1, False, one.trace_flags, one.trace_state)
-        for one in parents
-    ]
-    ended, status = time.time_ns(), Status(StatusCode.ERROR if failed else StatusCode.UNSET)
-    for number, (context, parent) in enumerate(zip(contexts, parents, strict=True)):
-        span = ReadableSpan(
-            name,
-            context,
-            parent,
-            recording.resource,
-            attributes,
-            links=[Link(contexts[0])] if number else [Link(other) for other in parents[1:]],
-            kind=kind,
-            status=status,
-            start_time=began,
-            end_time=ended,
-            instrumentation_scope=recording._instrumentation_scope,
-        )
-        recording.span_processor.on_end(span)
 
 
 def past(tracer: Tracer, name: str, traceparent: str | None, began: int) -> None:

@@ -5,18 +5,14 @@ command.
 import asyncio
 from collections.abc import Iterable
 from itertools import chain, islice
-from time import perf_counter, time_ns
+from time import perf_counter
 from typing import TypeAlias
 from uuid import UUID
 
 from customerflow_shared import conventions, metrics, telemetry, views
 from customerflow_shared.views import Stored
-from opentelemetry import trace
-from opentelemetry.trace import SpanContext, SpanKind
 
 from customerflow_query.read_model import FAILURES, SYSTEM, UNKNOWN, Found, ReadModel, ReadModelUnavailable, Rebuilding
-
-tracer = trace.get_tracer("customerflow.query")
 
 LARGEST_FETCH = 256
 FETCHES = 4  # at a time; what is asked for meanwhile goes with the next one
@@ -35,7 +31,6 @@ class Reader:
     def __init__(self, model: ReadModel) -> None:
         self.model = model
         self._waiting: dict[str, list[Waiting]] = {}
-        self._recorded: list[tuple[str, SpanContext]] = []  # who waits, of those requests whose traces are recorded
         self._fetches: set[asyncio.Task[None]] = set()
         self._context = telemetry.untraced()  # a fetch is of many requests
 
@@ -51,20 +46,13 @@ class Reader:
         # each its own: one that gives up must not take it from others
         future: Waiting = loop.create_future()
         self._waiting.setdefault(str(customer_id), []).append(future)
-        span = trace.get_current_span()
-        if span.is_recording():
-            self._recorded.append((str(customer_id), span.get_span_context()))
         return future
 
     def _fetch_waiting(self) -> None:
         """Fetch what is waiting; while enough fetches are under way, it waits and goes with the next one."""
         while self._waiting and len(self._fetches) < FETCHES:
             wanted = {one: self._waiting.pop(one) for one in [*islice(self._waiting, LARGEST_FETCH)]}
-            parents: list[SpanContext] = []
-            if recorded := self._recorded:
-                parents = [span for one, span in recorded if one in wanted]
-                self._recorded = [(one, span) for one, span in recorded if one not in wanted]
-            task = asyncio.create_task(self._fetch(wanted, parents), context=self._context)
+            task = asyncio.create_task(self._fetch(wanted), context=self._context)
             self._fetches.add(task)
             task.add_done_callback(self._fetched, context=self._context)
 
@@ -72,19 +60,8 @@ class Reader:
         self._fetches.discard(task)
         self._fetch_waiting()
 
-    async def _fetch(self, wanted: dict[str, list[Waiting]], parents: list[SpanContext]) -> None:
-        begun, at = perf_counter(), time_ns()
-        error_type = await self._look_up(wanted)
-        if parents:
-            told = conventions.question(SYSTEM, "MGET", "views", batch=len(wanted))
-            told |= {"error.type": error_type} if error_type else {}
-            failed = bool(error_type)
-            telemetry.tell(tracer, "MGET views", parents, at, kind=SpanKind.CLIENT, attributes=told, failed=failed)
-        conventions.measure(perf_counter() - begun, SYSTEM, "MGET", "views", error_type)
-        _fetch_sizes.record(len(wanted))
-
-    async def _look_up(self, wanted: dict[str, list[Waiting]]) -> str:
-        """Tells whoever wants to know; returns the kind of the error, if there is one."""
+    async def _fetch(self, wanted: dict[str, list[Waiting]]) -> None:
+        begun, error_type = perf_counter(), ""
         try:
             state, documents = await self.model.fetch(
                 lambda generation: [views.customer_key(generation, one) for one in wanted]
@@ -101,12 +78,13 @@ class Reader:
                     if not future.done():
                         future.set_result(found)
         except FAILURES as error:
-            _fail(chain(*wanted.values()), ReadModelUnavailable(type(error).__name__))
-            return type(error).__name__
+            error_type = type(error).__name__
+            _fail(chain(*wanted.values()), ReadModelUnavailable(error_type))
         except Exception as error:  # whoever asked must be told
+            error_type = type(error).__name__
             _fail(chain(*wanted.values()), error)
-            return type(error).__name__
-        return ""
+        conventions.measure(perf_counter() - begun, SYSTEM, "MGET", "views", error_type)
+        _fetch_sizes.record(len(wanted))
 
 
 def _fail(futures: Iterable[Waiting], error: Exception) -> None:
