@@ -22,8 +22,15 @@ from prometheus_client.samples import Sample
 WITHIN = 20.0
 ALERTS = yaml.safe_load((PROJECT / "deploy/observability/alerts.yml").read_text())
 AN_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}|@", re.IGNORECASE)
-ONLY_AFTER = ("customerflow_commit_refusals", "customerflow_outside")
-"""What begins with these is there once a database refuses, or an outside service is called."""
+ONLY_AFTER = (
+    "customerflow_commit_refusals",
+    "customerflow_outside",
+    "customerflow_partner_queue",
+    "customerflow_webhook_attempt",
+)
+"""What begins with these is there once a database refuses, an outside service is called, somebody has subscribed, or a
+webhook is tried.
+"""
 
 Told = Mapping[str, list[Sample]]
 """By program."""
