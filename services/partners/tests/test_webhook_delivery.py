@@ -121,7 +121,7 @@ async def test_after_the_last_attempt_a_delivery_is_dead_and_the_ones_behind_it_
             await world.tell(ana, ana, ana)
             await until(lambda: len(receiver.taken) == 2)
             assert [seen.number for seen in receiver.seen] == [1] * schedule.ATTEMPTS + [2, 3]
-            assert await world.counts(one) == Counts(0, 0, 1)
+            await until(lambda: _are(world, one.id, Counts(0, 0, 1)))
             (dead,) = await world.store.deliveries(one.id, "dead", 0, 10)
             assert (dead.event_id, dead.attempts, dead.last_status) == (world.sent[ana][0], 4, 422)
             poisoned = False

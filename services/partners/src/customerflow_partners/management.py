@@ -5,6 +5,7 @@ import base64
 import hashlib
 import secrets
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple, TypeVar
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
@@ -338,8 +339,15 @@ class Management:
     ) -> httpx.Response:
         """Whatever it answers, but for what it answers to everything."""
         url = "api/" + "/".join(quote(part, safe="") for part in path)
+        ask = partial(self._client.request, method, url, json=body, params=parameters or None)
         try:
-            answer = await self._client.request(method, url, json=body, params=parameters or None)
+            try:
+                answer = await ask()
+            except httpx.RemoteProtocolError:
+                # RabbitMQ closes a connection that has carried many requests, perhaps just as the next is on its way
+                if method == "POST":
+                    raise
+                answer = await ask()
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise Unavailable(f"RabbitMQ's management interface does not answer: {type(error).__name__}") from None
         if answer.status_code in (401, 403):
